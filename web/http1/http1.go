@@ -12,7 +12,8 @@ package http1
 // value without the white space around it.
 type Field struct {
 	Name, Value []byte
-	ID          ID // the name, if it is one that a proxy must know; Other if not
+	ID          ID   // the name, if it is one that a proxy must know; Other if not
+	Underscore  bool // the name contains "_", which CGI (and so PHP) cannot tell from "-"
 }
 
 // ID names the fields that a proxy treats in a special way, so that nobody compares strings twice.
@@ -68,7 +69,7 @@ const (
 	OriginForm    Form = iota // /path?query
 	AbsoluteForm              // http://host/path
 	AuthorityForm             // host:port, CONNECT only
-	AsteriskForm              // *, OPTIONS only
+	AsteriskForm              // *, OPTIONS only; also OPTIONS with an absolute form that has neither path nor query
 )
 
 // Limits bound a head. Zero means no bound beyond the buffer's own size.
@@ -95,7 +96,7 @@ type Request struct {
 	Upgrade  []byte // value of Upgrade if Connection names it and the request is HTTP/1.1 GET without a body, else nil
 	Trailers bool   // TE: trailers was offered
 
-	scanned int
+	cur cursor
 }
 
 // Response is one answer head. Its slices point into the buffer given to Parse.
@@ -110,7 +111,7 @@ type Response struct {
 	Close   bool   // the origin will close after this answer
 	Upgrade []byte // value of Upgrade on a 101
 
-	scanned int
+	cur cursor
 }
 
 // Error is a message that must not be forwarded. The connection it came by must be closed.
