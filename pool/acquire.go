@@ -32,7 +32,7 @@ func (p *Pool) Acquire(k Key, prefer *Member, except *Mask, cancel <-chan struct
 func (p *Pool) Release(m *Member) {
 	m.active.Add(-1)
 	if p.queue.waiting.Load() > 0 {
-		p.dispatch()
+		p.handOver(m)
 	}
 }
 
@@ -133,6 +133,31 @@ func (p *Pool) wait(k Key, prefer *Member, except *Mask, cancel <-chan struct{})
 	p.queue.waiting.Add(-1)
 	p.queue.mu.Unlock()
 	return nil, err
+}
+
+// handOver gives the room that work on m has just left to the first that may use it.
+func (p *Pool) handOver(m *Member) {
+	if !p.uses(m) {
+		return // a new snapshot dispatches by itself
+	}
+	p.queue.mu.Lock()
+	defer p.queue.mu.Unlock()
+	for e := p.queue.list.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*waiter); !w.except.Has(m) {
+			if m.take() {
+				p.queue.list.Remove(e)
+				p.queue.waiting.Add(-1)
+				w.got <- m
+			}
+			return
+		}
+	}
+}
+
+// uses reports whether m is in use: usable, or used because the pool panics.
+func (p *Pool) uses(m *Member) bool {
+	r := m.Reasons()
+	return r == 0 || r&Drained == 0 && p.Panicking()
 }
 
 // dispatch gives members with room to those who wait, the longest first.
