@@ -1,0 +1,34 @@
+package listen
+
+import (
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// control sets what accepted sockets inherit, which costs nothing for each of them.
+func control(network, _ string, raw syscall.RawConn) (err error) {
+	cerr := raw.Control(func(fd uintptr) {
+		s := int(fd)
+		for _, o := range []struct{ level, name, value int }{
+			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1}, // clients that vanish without a word
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
+		} {
+			if err = unix.SetsockoptInt(s, o.level, o.name, o.value); err != nil {
+				return
+			}
+		}
+		// A backup balancer listens on the virtual address before it owns it.
+		err = unix.SetsockoptInt(s, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+		if err == nil && strings.HasSuffix(network, "6") {
+			err = unix.SetsockoptInt(s, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+		}
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}

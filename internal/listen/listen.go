@@ -1,0 +1,86 @@
+// Package listen owns every listening socket of the process, keyed by address, so that sockets survive reloads and one
+// address can serve several blocks.
+//
+// Start at [Set.Open]. A service opens what its next configuration needs before anything changes, and releases what it no
+// longer needs after; an address that is in both is the same socket throughout, and no connection in its backlog is lost.
+//
+// It does not accept and knows nothing of protocols.
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// Set is the sockets of one process.
+type Set struct {
+	mu   sync.Mutex // guards open and the listeners' refs
+	open map[string]*Listener
+}
+
+// NewSet returns a Set without sockets.
+func NewSet() *Set { return &Set{open: map[string]*Listener{}} }
+
+// Listener is one listening socket, shared by everyone who opened its address.
+type Listener struct {
+	*net.TCPListener
+	Address string // as configured
+
+	set  *Set
+	refs int
+}
+
+// Open returns the socket of a TCP address, host:port, and opens it if nobody has. It works for an address that this
+// machine does not have yet (a virtual one, on the backup). Each Open needs one [Listener.Release].
+func (s *Set) Open(ctx context.Context, address string) (*Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.open[address]; l != nil {
+		l.refs++
+		return l, nil
+	}
+	lc := net.ListenConfig{KeepAlive: -1, Control: control} // keep-alive is inherited from the listening socket
+	nl, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, explain(address, err)
+	}
+	l := &Listener{TCPListener: nl.(*net.TCPListener), Address: address, set: s, refs: 1}
+	s.open[address] = l
+	return l, nil
+}
+
+// Release gives the socket back; the last one closes it.
+func (l *Listener) Release() {
+	l.set.mu.Lock()
+	defer l.set.mu.Unlock()
+	if l.refs--; l.refs > 0 {
+		return
+	}
+	delete(l.set.open, l.Address)
+	_ = l.TCPListener.Close()
+}
+
+// explain turns a listen error into one that says what to do.
+func explain(address string, err error) error {
+	var hint string
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "another program listens there; see who with: ss -ltnp"
+	case errors.Is(err, syscall.EACCES):
+		hint = "run as root, or grant CAP_NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "this machine does not have that address"
+	}
+	var sys syscall.Errno
+	if errors.As(err, &sys) {
+		err = sys
+	}
+	if hint != "" {
+		return fmt.Errorf("listen %s: %w\nhint: %s", address, err, hint)
+	}
+	return fmt.Errorf("listen %s: %w", address, err)
+}

@@ -1,0 +1,262 @@
+// Package sock makes one connection cheap: it receives without the wasted system call that net.Conn spends before each wait,
+// times out many connections with one coarse timer, and notices a client that went away while nobody was reading.
+//
+// Start at [Conn.Loop]. The trick is called write-then-park: net.Conn's Read first tries to receive, usually in vain, and
+// then waits. [syscall.RawConn]'s Read calls a function until it is content and waits in between; only entering it clears the
+// poller's readiness, so an edge that comes while the function works is never lost. A whole conversation (receive, serve,
+// write the answer, wait for the next request) therefore lives inside one RawConn.Read, and each wait costs nothing but the
+// wait.
+//
+// Rules for whoever works inside Loop:
+//
+//   - [Conn.Recv] there, never [Conn.Read]: Read wants the lock that Loop holds.
+//   - A receive that filled the buffer is followed by another before parking: the edge was for all bytes, not for these.
+//   - Writes may be made anywhere: they have a lock of their own, and a short one waits for writability, not for bytes.
+//   - Leave Loop for splicing, tunnels and closing: [Conn.Close] waits for Loop to return. Only the owner closes; everybody
+//     else calls [Conn.Abort].
+//
+// Connections that cannot do the trick (TLS, other systems, or on request for tests) take the plain path through net.Conn:
+// the same code runs over both, [Conn.Recv] then waits where it would have said [ErrAgain].
+package sock
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// ErrAgain says that nothing is there to receive now: return false from Loop's function to wait.
+var ErrAgain = errors.New("nothing to receive yet")
+
+// expired is the value of due once the deadline has passed or somebody aborted; such a connection can only be closed.
+const expired = -1
+
+// Conn is one connection with one owner.
+type Conn struct {
+	Gone func() // called from another goroutine when the peer reset the connection while Busy; set before the first Busy
+
+	nc    net.Conn
+	raw   syscall.RawConn // nil on the plain path
+	timer *Timer
+	index int // in timer's list; guarded by timer.mu
+	busy  atomic.Int64
+	due   atomic.Int64
+	watch uint64 // id in timer's watch; guarded by timer.mu
+
+	fd    int         // valid inside Loop
+	f     func() bool // Loop's function
+	step  func(uintptr) bool
+	flush func(uintptr) bool
+
+	out  []byte // what flush has to write
+	sent int
+	werr error
+	idle time.Duration // deadline given again at each progress of a write; 0 leaves it
+}
+
+// Loop calls f until it returns true, waiting for something to receive before each further call. It returns nil then, or
+// the error that ended the waiting: os.ErrDeadlineExceeded after the deadline or [Conn.Abort].
+func (c *Conn) Loop(f func() bool) error {
+	if c.raw == nil {
+		for !f() {
+			if c.Expired() {
+				return os.ErrDeadlineExceeded
+			}
+		}
+		return nil
+	}
+	c.f = f
+	return c.raw.Read(c.step)
+}
+
+func (c *Conn) stepRaw(fd uintptr) bool {
+	c.fd = int(fd)
+	return c.f()
+}
+
+// Recv receives into p, inside Loop only. It returns io.EOF at the end and ErrAgain if nothing is there.
+func (c *Conn) Recv(p []byte) (int, error) {
+	if c.raw == nil {
+		n, err := c.nc.Read(p)
+		if n > 0 {
+			return n, nil
+		}
+		return 0, err
+	}
+	n, err := recv(c.fd, p)
+	switch {
+	case err == syscall.EAGAIN:
+		return 0, ErrAgain
+	case err != nil:
+		return 0, os.NewSyscallError("recv", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Quiet reports whether the peer has sent nothing, not even its end: only then may an idle connection be used again. It may
+// be called inside and outside Loop.
+func (c *Conn) Quiet() bool {
+	if c.raw != nil && c.f != nil {
+		return quiet(c.fd)
+	}
+	return c.control(quiet)
+}
+
+// control calls f with the descriptor; false if there is none.
+func (c *Conn) control(f func(fd int) bool) (ok bool) {
+	sc, is := c.nc.(syscall.Conn)
+	if !is {
+		return true // nothing can be said; the first read will tell
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	if raw.Control(func(fd uintptr) { ok = f(int(fd)) }) != nil {
+		return false
+	}
+	return ok
+}
+
+// Read reads as net.Conn does, outside Loop only.
+func (c *Conn) Read(p []byte) (int, error) { return c.nc.Read(p) }
+
+// Progress makes each step that a write makes give the connection this long again; 0 stops that.
+func (c *Conn) Progress(idle time.Duration) { c.idle = idle }
+
+// Write writes all of p, waiting as long as it must.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.raw == nil {
+		return c.writePlain(p)
+	}
+	c.out, c.sent, c.werr = p, 0, nil
+	err := c.raw.Write(c.flush)
+	c.out = nil
+	if err == nil {
+		err = c.werr
+	}
+	return c.sent, err
+}
+
+func (c *Conn) flushRaw(fd uintptr) bool {
+	for {
+		n, err := write(int(fd), c.out[c.sent:])
+		if n > 0 {
+			c.sent += n
+			if c.sent == len(c.out) {
+				return true
+			}
+			if c.idle > 0 {
+				c.Arm(c.idle)
+			}
+			continue
+		}
+		if err == syscall.EAGAIN {
+			return false
+		}
+		c.werr = os.NewSyscallError("write", err)
+		if err == nil {
+			c.werr = io.ErrUnexpectedEOF
+		}
+		return true
+	}
+}
+
+// writePlain writes in pieces so that progress is seen.
+func (c *Conn) writePlain(p []byte) (sent int, err error) {
+	for sent < len(p) {
+		n, err := c.nc.Write(p[sent:min(len(p), sent+16<<10)])
+		sent += n
+		if err != nil {
+			return sent, err
+		}
+		if c.idle > 0 {
+			c.Arm(c.idle)
+		}
+	}
+	return sent, nil
+}
+
+// Arm gives the connection d from now on; 0 is no limit. It reports false if the connection has expired meanwhile: then
+// it must be closed.
+func (c *Conn) Arm(d time.Duration) bool {
+	next := int64(0)
+	if d > 0 {
+		next = c.timer.now.Load() + int64(d)
+	}
+	for {
+		old := c.due.Load()
+		if old == expired {
+			return false
+		}
+		if c.due.CompareAndSwap(old, next) {
+			return true
+		}
+	}
+}
+
+// Expired reports whether the deadline passed or somebody aborted.
+func (c *Conn) Expired() bool { return c.due.Load() == expired }
+
+// Abort ends all waiting on the connection, now and later. Anybody may call it as long as the owner has not closed.
+func (c *Conn) Abort() {
+	if c.due.Swap(expired) != expired {
+		c.wake()
+	}
+}
+
+func (c *Conn) wake() { _ = c.nc.SetDeadline(time.Unix(1, 0)) }
+
+// Busy tells the timer whether the owner waits for somebody else while the peer should stay: only then is it watched.
+func (c *Conn) Busy(on bool) {
+	if on {
+		c.busy.Store(c.timer.now.Load())
+	} else {
+		c.busy.Store(0)
+	}
+}
+
+// Close closes the connection. Only the owner calls it, once, outside Loop.
+func (c *Conn) Close() error {
+	c.timer.remove(c)
+	return c.nc.Close()
+}
+
+// CloseWrite sends the end, if the connection knows how.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// Reset makes Close drop the connection at once.
+func (c *Conn) Reset() {
+	if t, ok := c.nc.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+}
+
+// Plain reports whether the connection takes the plain path.
+func (c *Conn) Plain() bool { return c.raw == nil }
+
+// Remote is the peer's address; Local is ours. IPv4 addresses are never in IPv6 form.
+func (c *Conn) Remote() netip.AddrPort { return addrPort(c.nc.RemoteAddr()) }
+
+// Local is our own address.
+func (c *Conn) Local() netip.AddrPort { return addrPort(c.nc.LocalAddr()) }
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

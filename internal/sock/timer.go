@@ -1,0 +1,109 @@
+package sock
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Tick is how coarse deadlines are. They are never early.
+const Tick = 100 * time.Millisecond
+
+// patience is how long an owner is busy before its peer is watched: quick work never pays for the watch.
+const patience = 2 * Tick
+
+// Timer looks at all its connections once a Tick: one comparison for each instead of a timer operation for each read.
+type Timer struct {
+	Plain bool // every connection takes the plain path; set before the first Wrap
+
+	now  atomic.Int64
+	base time.Time
+
+	mu    sync.Mutex // guards what follows
+	conns []*Conn
+	watch watch
+}
+
+// NewTimer returns a Timer that needs [Timer.Run] to move.
+func NewTimer() *Timer {
+	t := &Timer{base: time.Now()}
+	t.now.Store(1) // 0 means no deadline
+	return t
+}
+
+// Run ends connections whose time is up until ctx ends.
+func (t *Timer) Run(ctx context.Context) {
+	watching, err := t.watch.open()
+	if err == nil {
+		defer watching.Close()
+		go watching.run()
+	}
+	tick := time.NewTicker(Tick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			t.sweep()
+		}
+	}
+}
+
+// sweep ends what is due and begins to watch the peers of those that have been busy for long.
+func (t *Timer) sweep() {
+	now := int64(time.Since(t.base)) + 1
+	// Deadlines are made from the time of the last sweep; a whole tick is added here so that none is early.
+	t.now.Store(now)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.conns {
+		if d := c.due.Load(); d > 0 && now > d+int64(Tick) && c.due.CompareAndSwap(d, expired) {
+			c.wake()
+		}
+		if b := c.busy.Load(); b > 0 && c.watch == 0 && c.Gone != nil && now-b > int64(patience) {
+			t.watch.add(c)
+		}
+	}
+}
+
+// Wrap takes a connection over.
+func (t *Timer) Wrap(nc net.Conn) *Conn {
+	c := &Conn{nc: nc, timer: t}
+	if tcp, ok := nc.(*net.TCPConn); ok && !t.Plain && fast {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			c.raw = raw
+			c.step, c.flush = c.stepRaw, c.flushRaw
+		}
+	}
+	t.mu.Lock()
+	c.index = len(t.conns)
+	t.conns = append(t.conns, c)
+	t.mu.Unlock()
+	return c
+}
+
+func (t *Timer) remove(c *Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.conns) - 1
+	t.conns[c.index] = t.conns[last]
+	t.conns[c.index].index = c.index
+	t.conns[last] = nil
+	t.conns = t.conns[:last]
+	if c.watch != 0 {
+		t.watch.remove(c)
+	}
+}
+
+// Len is the number of open connections.
+func (t *Timer) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.conns)
+}
+
+var _ syscall.Conn = (*net.TCPConn)(nil)
