@@ -63,7 +63,7 @@ func validIPv6(b []byte) bool {
 		}
 		if n < len(b) && b[n] == '.' {
 			groups += 2
-			return validIPv4(b) && (groups == 8 || groups < 8 && run)
+			return validIPv4(b) && (groups == 8 && !run || groups < 8 && run)
 		}
 		if n < 1 || n > 4 {
 			return false
@@ -84,7 +84,7 @@ func validIPv6(b []byte) bool {
 			run, b = true, b[1:]
 		}
 	}
-	return groups == 8 || groups < 8 && run
+	return groups == 8 && !run || groups < 8 && run
 }
 
 func validIPv4(b []byte) bool {
