@@ -30,7 +30,7 @@ func (p *Pool) Acquire(k Key, prefer *Member, except *Mask, cancel <-chan struct
 
 // Release ends a piece of work on m.
 func (p *Pool) Release(m *Member) {
-	m.active.Add(-1)
+	m.leave()
 	if p.queue.waiting.Load() > 0 {
 		p.handOver(m)
 	}

@@ -51,6 +51,7 @@ type Member struct {
 	active  atomic.Int64
 	limit   atomic.Int64
 	latency latency
+	total   *atomic.Int64 // the pool's: the work in progress on all its members
 	Stats   Stats
 
 	// Guarded by the pool's mu.
@@ -59,6 +60,7 @@ type Member struct {
 	region    string
 	recovered time.Time // start of the slow start; zero when it is over
 	effective int
+	peers     int // members in the pool's configuration
 }
 
 // Stats are a member's counters. They only rise, and are read when somebody asks.
@@ -77,11 +79,12 @@ type Stats struct {
 	Seconds       Histogram // from the request sent until the answer's head
 }
 
-func newMember(pool string, c config.Member) *Member {
+func newMember(pool string, c config.Member, total *atomic.Int64) *Member {
 	m := &Member{
 		Pool:    pool,
 		Server:  c.Server.Name,
 		Host:    c.Server.Host,
+		total:   total,
 		Address: net.JoinHostPort(c.Server.Host, strconv.Itoa(c.Port)),
 	}
 	m.ID = m.Pool + "/" + m.Server + "/" + m.Address
@@ -107,6 +110,18 @@ func (m *Member) Active() int64 { return m.active.Load() }
 // Weight is the effective weight in hundredths, slow start included, at least 1. Only [Policy.Build] may call it.
 func (m *Member) Weight() int { return max(1, m.effective) }
 
+// PoolSize is the number of members that the pool is configured with, usable or not. Only [Policy.Build] may call it.
+func (m *Member) PoolSize() int { return max(1, m.peers) }
+
+// PoolActive is the work in progress on all members of m's pool.
+func (m *Member) PoolActive() int64 { return m.total.Load() }
+
+// Room reports whether m may have more work under its connection limit.
+func (m *Member) Room() bool {
+	limit := m.limit.Load()
+	return limit <= 0 || m.active.Load() < limit
+}
+
 // Latency is the peak-sensitive moving average of [Member.Observe]; 0 before the first one.
 func (m *Member) Latency(now time.Time) time.Duration { return m.latency.value(now) }
 
@@ -120,14 +135,17 @@ func (m *Member) take() bool {
 		if limit > 0 && a >= limit {
 			return false
 		}
-		if limit == 0 {
-			m.active.Add(1)
-			return true
-		}
 		if m.active.CompareAndSwap(a, a+1) {
+			m.total.Add(1)
 			return true
 		}
 	}
+}
+
+// leave ends one piece of work.
+func (m *Member) leave() {
+	m.active.Add(-1)
+	m.total.Add(-1)
 }
 
 // decay is how fast old latencies are forgotten (Finagle's peak EWMA uses the same 10 s).

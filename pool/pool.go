@@ -25,6 +25,7 @@ type Pool struct {
 	cfg    atomic.Pointer[config.Pool]
 	queue  queue
 	budget budget
+	total  atomic.Int64 // work in progress on all members
 
 	mu      sync.Mutex // guards what follows and the guarded fields of the members
 	members []*Member
@@ -152,6 +153,7 @@ func (p *Pool) Tick(now time.Time) bool {
 func (p *Pool) rebuild(now time.Time) {
 	c := p.cfg.Load()
 	for _, m := range p.members {
+		m.peers = len(p.members)
 		m.effective = m.ramp(now, c.SlowStart)
 		limit := int64(c.MaxConns)
 		if limit > 0 {

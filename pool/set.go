@@ -40,8 +40,11 @@ func (s *Set) Next(c *config.Config, o Options) (*Set, error) {
 			return nil, fmt.Errorf("pool %q: %w", pc.Name, err)
 		}
 		p := s.byName[pc.Name]
+		isNew := p == nil
 		have := map[string]*Member{}
-		if p != nil {
+		if isNew {
+			p = &Pool{Name: pc.Name}
+		} else {
 			for _, m := range p.Members() {
 				have[m.ID] = m
 			}
@@ -53,7 +56,7 @@ func (s *Set) Next(c *config.Config, o Options) (*Set, error) {
 		var kept []keep
 		members := make([]*Member, 0, len(pc.Members))
 		for _, mc := range pc.Members {
-			m := newMember(pc.Name, mc)
+			m := newMember(pc.Name, mc, &p.total)
 			if old := have[m.ID]; old != nil {
 				kept = append(kept, keep{old, mc})
 				m = old
@@ -72,8 +75,7 @@ func (s *Set) Next(c *config.Config, o Options) (*Set, error) {
 			p.cfg.Store(pc)
 			p.rebuild(now)
 		}
-		if p == nil {
-			p = &Pool{Name: pc.Name}
+		if isNew {
 			fill(p, o.Now)
 		} else {
 			n.commit = append(n.commit, func(now time.Time) { fill(p, now) })
