@@ -1,0 +1,42 @@
+package harness
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+)
+
+// ports counts what FreeAddr has given away in this process.
+var ports atomic.Int32
+
+// FreeAddr returns a host:port that nobody listens on. "Bind port 0, close, use it" gives the same port to two tests now and
+// then, or to an outgoing connection. All of 127.0.0.0/8 is this machine, so each test process takes an address of its own,
+// made of its process ID, and counts the ports; outgoing connections leave from 127.0.0.1.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff)
+	for range 1000 {
+		addr := fmt.Sprintf("%s:%d", host, 10000+ports.Add(1)%50000)
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return addr
+	}
+	t.Fatalf("no free port on %s", host)
+	return ""
+}
+
+// listen opens a listener on a free address.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", FreeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
