@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The configurations give every proxy the same work: HTTP/1.1 kept alive on both sides, the Host passed on,
+// X-Forwarded-For, -Proto and -Host set, no access log unless it is the subject, limits far above the load. All else is the
+// program's default. They are printed into docs/performance.md, so they are written to be read.
+
+func skeinConfig(s setup) string {
+	log := "log {\n  access = \"off\"\n}\n"
+	if s.Log != "" {
+		log = fmt.Sprintf("log {\n  access      = \"combined\"\n  access_file = %q\n}\n", s.Log)
+	}
+	if s.Routes == 0 && s.Members == 0 {
+		return fmt.Sprintf("http \"bench\" {\n  listen  = %q\n  servers = [\"127.0.0.1:%d\"]\n}\n%s", s.Listen, s.Origin, log)
+	}
+	var b strings.Builder
+	b.WriteString("pool \"web\" {\n  servers = [\n")
+	for i := range max(1, s.Members) {
+		fmt.Fprintf(&b, "    \"%s:%d\",\n", memberAddress(i), s.Origin)
+	}
+	fmt.Fprintf(&b, "  ]\n}\n\nhttp \"bench\" {\n  listen = %q\n  pool   = pool.web\n", s.Listen)
+	for i := range s.Routes {
+		fmt.Fprintf(&b, "  route \"/r%d/\" {\n    pool = pool.web\n  }\n", i)
+	}
+	b.WriteString("}\n" + log)
+	return b.String()
+}
+
+// memberAddress returns the i-th of many loopback addresses; 127.0.1.y are the driver's.
+func memberAddress(i int) string {
+	return fmt.Sprintf("127.1.%d.%d", i/250, 1+i%250)
+}
+
+func nginxConfig(s setup) string {
+	log := "off"
+	if s.Log != "" {
+		// Skein writes its lines in batches, so nginx may as well.
+		log = s.Log + " combined buffer=64k flush=1s"
+	}
+	return fmt.Sprintf(`daemon off;
+worker_processes 1;
+pid nginx.pid;
+events {
+    worker_connections 16000;
+}
+http {
+    access_log %s;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 300s;
+    keepalive_requests 1000000000;
+    upstream site {
+        server 127.0.0.1:%d;
+        keepalive 256;
+        keepalive_requests 1000000000;
+    }
+    server {
+        listen %s backlog=4096;
+        location / {
+            proxy_pass http://site;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $host;
+        }
+    }
+}
+`, log, s.Origin, s.Listen)
+}
+
+func haproxyConfig(s setup) string {
+	var global, frontend, backend string
+	if s.Log != "" {
+		// HAProxy has no log file of its own; its standard output is one here, which is cheaper than a syslog daemon.
+		global = "    log stdout format raw local0\n"
+		frontend = `    log global
+    http-request capture req.hdr(Referer) len 128
+    http-request capture req.hdr(User-Agent) len 128
+    log-format "%ci - - [%trl] %{+Q}r %ST %B %{+Q}[capture.req.hdr(0)] %{+Q}[capture.req.hdr(1)]"
+`
+	}
+	if s.Splice {
+		backend = "    option splice-response\n"
+	}
+	return fmt.Sprintf(`global
+    nbthread 1
+    maxconn 16000
+    no strict-limits
+%sdefaults
+    mode http
+    timeout connect 5s
+    timeout client 300s
+    timeout server 300s
+    timeout http-keep-alive 300s
+frontend bench
+    bind %s backlog 4096
+%s    default_backend site
+backend site
+    http-reuse always
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %%[req.hdr(host)]
+%s    server origin 127.0.0.1:%d
+`, global, s.Listen, frontend, backend, s.Origin)
+}
+
+func caddyConfig(s setup) string {
+	log := ""
+	if s.Log != "" {
+		// The package has no combined format; JSON is Caddy's own.
+		log = fmt.Sprintf("    log {\n        output file %s {\n            roll_disabled\n        }\n    }\n", s.Log)
+	}
+	host, port, _ := strings.Cut(s.Listen, ":")
+	return fmt.Sprintf(`{
+    admin off
+    auto_https off
+}
+http://:%s {
+    bind %s
+%s    reverse_proxy 127.0.0.1:%d {
+        transport http {
+            keepalive_idle_conns_per_host 256
+        }
+    }
+}
+`, port, host, log, s.Origin)
+}
