@@ -38,6 +38,8 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		// Many a site never drains. It must run without the right to write.
 		log.Info("drains cannot be kept", "error", err)
+		s.take(nil)
+		return s, nil
 	}
 	drains, err := s.file.read(log, time.Now())
 	if err != nil {
