@@ -164,7 +164,10 @@ func narrower(err error, in []byte) bool {
 		strings.Contains(err.Error(), "invalid byte in chunk length") && blankSemicolon.Match(in)
 }
 
-var blankSemicolon = regexp.MustCompile("[ \t];")
+var (
+	blankSemicolon = regexp.MustCompile("[ \t];")
+	blankColon     = regexp.MustCompile("\n[^ \t:]+[ \t]+:")
+)
 
 func FuzzResponse(f *testing.F) {
 	for _, c := range responseCases {
@@ -208,11 +211,8 @@ func FuzzResponse(f *testing.F) {
 		if res.StatusCode != r.Status || res.ProtoMajor != 1 || res.ProtoMinor != int(r.Minor) {
 			t.Errorf("1.%d %d, net/http %s %d", r.Minor, r.Status, res.Proto, res.StatusCode)
 		}
-		for _, f := range r.Fields {
-			// net/http keeps the space as a part of the name, and so does not know the field.
-			if !bytes.Contains(raw[:n], append(bytes.Clone(f.Name), ':')) {
-				return
-			}
+		if blankColon.Match(raw[:n]) { // net/http keeps the space as a part of the name, and so does not know the field
+			return
 		}
 		sameFields(t, r.Fields, res.Header, "Connection")
 		framing := r.Body(method == "HEAD")
