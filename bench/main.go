@@ -1,6 +1,6 @@
 // Bench compares skein with the balancers that a user would otherwise take from Debian: nginx, HAProxy and Caddy.
 //
-//	go run ./bench                          # everything, about eight minutes
+//	go run ./bench                          # everything, about ten minutes
 //	go run ./bench -run 'keepalive|large'   # some scenarios
 //	go run ./bench -md docs/performance.md  # and write the figures into the manual
 //
@@ -15,6 +15,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -51,6 +52,9 @@ func main() {
 		}
 	}
 	settings, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		exit(nil)
+	}
 	if err != nil {
 		os.Exit(2)
 	}
