@@ -95,23 +95,20 @@ func hashes(members []*pool.Member) []uint64 {
 // loads is consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam 2016): no member may have more than
 // bound times its share of the work in progress; what is over goes to the next member of the same key.
 type loads struct {
-	bound  float64 // 0 is off
-	shares []float64
-	any    *pool.Member
+	bound   float64 // 0 is off
+	weights []float64
+	sum     float64 // of the weights
+	any     *pool.Member
 }
 
 func newLoads(members []*pool.Member, bound float64) loads {
 	if bound == 0 {
 		return loads{}
 	}
-	l := loads{bound: bound, any: members[0], shares: make([]float64, len(members))}
-	sum := 0.0
+	l := loads{bound: bound, any: members[0], weights: make([]float64, len(members))}
 	for i, m := range members {
-		l.shares[i] = float64(m.Weight())
-		sum += l.shares[i]
-	}
-	for i := range l.shares {
-		l.shares[i] /= sum
+		l.weights[i] = float64(m.Weight())
+		l.sum += l.weights[i]
 	}
 	return l
 }
@@ -126,7 +123,7 @@ func (l *loads) total() float64 {
 
 // over reports whether member i has all that it may have of total.
 func (l *loads) over(i int, m *pool.Member, total float64) bool {
-	return total != 0 && float64(m.Active()) >= math.Ceil(total*l.shares[i])
+	return total != 0 && float64(m.Active()) >= math.Ceil(total*l.weights[i]/l.sum)
 }
 
 // raceTable fills a table whose slots are won as keys are in rendezvous hashing, for pools in which comparing all members for
@@ -139,7 +136,7 @@ func (l *loads) over(i int, m *pool.Member, total float64) bool {
 // A member's share is as exact as the number of its slots allows: about 1/sqrt(2*slots).
 func raceTable(members []*pool.Member) []uint32 {
 	size := 1 << 16
-	for size < 256*members[0].PoolSize() && size < 1<<18 {
+	for size < 256*members[0].PoolSize() && size < 1<<19 {
 		size <<= 1
 	}
 	shift := uint(64 - bits.Len(uint(size-1)))

@@ -18,47 +18,48 @@ import (
 
 // Info describes one policy.
 type Info struct {
-	Name    string
-	Doc     string                            // what it does, in one sentence
-	Keyed   bool                              // the pick depends on the Key
-	Hashes  bool                              // the user says what the Key is made of (config.Policy.Key)
-	Bounded bool                              // knows config.Policy.Bounded
-	New     func(c config.Policy) pool.Policy // c is valid for this policy
+	Name     string
+	Doc      string                            // what it does, in one sentence
+	Weighted bool                              // members get work in proportion to their weights
+	Keyed    bool                              // the pick depends on the Key
+	Hashes   bool                              // the user says what the Key is made of (config.Policy.Key)
+	Bounded  bool                              // knows config.Policy.Bounded
+	New      func(c config.Policy) pool.Policy // c is valid for this policy
 }
 
 // List returns all policies, the default first.
 func List() []Info {
 	return []Info{
 		{
-			Name: "round_robin", New: newRoundRobin,
+			Name: "round_robin", New: newRoundRobin, Weighted: true,
 			Doc: "in turn, by weight, a heavy member spread evenly between the others",
 		},
 		{
-			Name: "least_conn", New: newLeastConn,
+			Name: "least_conn", New: newLeastConn, Weighted: true,
 			Doc: "the member with the least work in progress for its weight",
 		},
 		{
-			Name: "random", New: newRandom,
+			Name: "random", New: newRandom, Weighted: true,
 			Doc: "at random by weight",
 		},
 		{
-			Name: "random_two", New: newRandomTwo,
+			Name: "random_two", New: newRandomTwo, Weighted: true,
 			Doc: "two members at random by weight, and of these the one with less work in progress for its weight",
 		},
 		{
-			Name: "least_time", New: newLeastTime,
+			Name: "least_time", New: newLeastTime, Weighted: true,
 			Doc: "the member that will answer first: recent latency times work in progress, for its weight",
 		},
 		{
-			Name: "ip_hash", New: newIPHash, Keyed: true,
+			Name: "ip_hash", New: newIPHash, Weighted: true, Keyed: true,
 			Doc: "by the client's address: the same client goes to the same member",
 		},
 		{
-			Name: "hash", New: newHash, Keyed: true, Hashes: true, Bounded: true,
+			Name: "hash", New: newHash, Weighted: true, Keyed: true, Hashes: true, Bounded: true,
 			Doc: "by a key of the request; a member that comes or goes moves only its own keys",
 		},
 		{
-			Name: "maglev", New: newMaglev, Keyed: true, Hashes: true,
+			Name: "maglev", New: newMaglev, Weighted: true, Keyed: true, Hashes: true,
 			Doc: "by a key of the request, from a table in which all members have very nearly their exact share",
 		},
 		{

@@ -37,6 +37,9 @@ func (p *Pool) Count(now time.Time) {
 func (p *Pool) Retry(now time.Time) bool {
 	c := p.cfg.Load().Retry
 	second := now.Unix()
+	// Counted before it is judged: of many that ask at once, none may slip through between the two.
+	_, own := p.budget.at(second)
+	own.Add(1)
 	var requests, retries int64
 	for i := range p.budget.buckets {
 		k := &p.budget.buckets[i]
@@ -45,10 +48,9 @@ func (p *Pool) Retry(now time.Time) bool {
 			retries += k.retries.Load()
 		}
 	}
-	if float64(retries) >= max(float64(c.Floor), c.Budget*float64(requests)) {
+	if float64(retries) > max(float64(c.Floor), c.Budget*float64(requests)) {
+		own.Add(-1)
 		return false
 	}
-	_, r := p.budget.at(second)
-	r.Add(1)
 	return true
 }

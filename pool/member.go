@@ -52,6 +52,7 @@ type Member struct {
 	limit   atomic.Int64
 	latency latency
 	total   *atomic.Int64 // the pool's: the work in progress on all its members
+	used    atomic.Bool   // in the pool's snapshot
 	Stats   Stats
 
 	// Guarded by the pool's mu.
@@ -59,8 +60,11 @@ type Member struct {
 	backup    bool
 	region    string
 	recovered time.Time // start of the slow start; zero when it is over
+
+	// Written with the pool's building and mu held, read with either.
 	effective int
-	peers     int // members in the pool's configuration
+	peers     int    // members in the pool's configuration
+	built     uint64 // version of the last snapshot that m was in
 }
 
 // Stats are a member's counters. They only rise, and are read when somebody asks.
@@ -122,7 +126,8 @@ func (m *Member) Room() bool {
 	return limit <= 0 || m.active.Load() < limit
 }
 
-// Latency is the peak-sensitive moving average of [Member.Observe]; 0 before the first one.
+// Latency is the peak-sensitive moving average of [Member.Observe]. It is 0 before the first one, and again after minutes of
+// silence.
 func (m *Member) Latency(now time.Time) time.Duration { return m.latency.value(now) }
 
 // Observe reports how long m took to answer.
@@ -137,6 +142,7 @@ func (m *Member) take() bool {
 		}
 		if m.active.CompareAndSwap(a, a+1) {
 			m.total.Add(1)
+			m.Stats.Picked.Add(1)
 			return true
 		}
 	}
@@ -163,7 +169,7 @@ func (l *latency) observe(now time.Time, took time.Duration) {
 	last := l.seen.Swap(t)
 	old := math.Float64frombits(l.avg.Load())
 	w := math.Exp(-float64(max(0, t-last)) / decay)
-	v := float64(took)
+	v := float64(max(1, took)) // 0 is unknown
 	if v < old {
 		v = old*w + v*(1-w)
 	}
@@ -176,6 +182,10 @@ func (l *latency) value(now time.Time) time.Duration {
 	if last == 0 {
 		return 0
 	}
-	idle := float64(max(0, now.UnixNano()-last))
-	return time.Duration(math.Float64frombits(l.avg.Load()) * math.Exp(-idle/decay))
+	x := float64(max(0, now.UnixNano()-last)) / decay
+	avg := math.Float64frombits(l.avg.Load())
+	if x < 0.01 {
+		return time.Duration(avg * (1 - x)) // a busy member: the exponential, to a hundredth of a percent, at a third of the cost
+	}
+	return time.Duration(avg * math.Exp(-x))
 }

@@ -3,8 +3,8 @@ package pool
 // Policy prepares a Picker whenever the usable members change, off the request path.
 type Policy interface {
 	// Build makes tables (maglev, rings, sequences) for the usable members, which are never empty and come in a stable
-	// order. It runs under the pool's lock: it must not call back into the pool, and only here may it ask for
-	// [Member.Weight].
+	// order. Only here may it ask for [Member.Weight] and [Member.PoolSize]. It must not call back into the pool. Builds of
+	// one pool never overlap, and requests are served by the previous Picker meanwhile.
 	Build(usable []*Member) Picker
 }
 

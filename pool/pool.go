@@ -6,7 +6,7 @@
 // cluster: each writes its own [Reason], and the pool turns the reasons into an atomic snapshot of usable members, so that
 // no policy can forget health and no request takes a lock.
 //
-// It opens no connections, starts no goroutines and owns no clock.
+// It opens no connections and judges nobody.
 package pool
 
 import (
@@ -27,25 +27,40 @@ type Pool struct {
 	budget budget
 	total  atomic.Int64 // work in progress on all members
 
+	version  atomic.Uint64 // rises with each change of what a snapshot is made of; written with mu held
+	building sync.Mutex    // held while a snapshot is made; taken before mu
+
 	mu      sync.Mutex // guards what follows and the guarded fields of the members
 	members []*Member
 	policy  Policy
-	region  string // this node's
+	region  string        // this node's
+	now     time.Time     // of the last change
+	pending bool          // a rebuild is about to begin
+	cost    time.Duration // of the last rebuild
 }
 
 // snapshot is what requests see. It is never changed.
 type snapshot struct {
-	usable  []*Member
-	picker  Picker // nil without usable members
-	sticky  map[uint64]*Member
-	panic   bool
-	spilled bool
+	version  uint64
+	usable   []*Member
+	picker   Picker // nil without usable members
+	sticky   map[uint64]*Member
+	capacity int64 // the sum of the usable members' limits; 0 is unlimited
+	panic    bool
+	spilled  bool
+}
+
+// allows reports whether m, which the snapshot holds, may still be used: it may have got a reason since.
+func (s *snapshot) allows(m *Member) bool {
+	r := m.Reasons()
+	return r == 0 || s.panic && r&Drained == 0
 }
 
 // Config returns the pool's settings. They may change with a reload; ask again for each piece of work.
 func (p *Pool) Config() *config.Pool { return p.cfg.Load() }
 
-// Usable returns the members that work is given to now. The slice must not be changed.
+// Usable returns the members that work is given to. The slice must not be changed. A change of reasons shows here at once, in
+// pools of more than [AtOnce] members within moments; work never goes to a member with a reason in either.
 func (p *Pool) Usable() []*Member { return p.snap.Load().usable }
 
 // Panicking reports whether so few members are healthy that health is ignored.
@@ -75,13 +90,10 @@ type MemberState struct {
 func (p *Pool) States() []MemberState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	used := make(map[*Member]bool)
-	for _, m := range p.snap.Load().usable {
-		used[m] = true
-	}
+	snap := p.snap.Load()
 	s := make([]MemberState, 0, len(p.members))
 	for _, m := range p.members {
-		s = append(s, MemberState{m, m.weight, m.effective, m.backup, m.region, used[m]})
+		s = append(s, MemberState{m, m.weight, m.effective, m.backup, m.region, m.used.Load() && snap.allows(m)})
 	}
 	return s
 }
@@ -90,8 +102,32 @@ func (p *Pool) States() []MemberState {
 // A member that becomes usable again starts slowly, if the pool says so.
 func (p *Pool) Set(m *Member, r Reason, on bool, now time.Time) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	old := Reason(m.reasons.Load())
+	changed := p.mark(m, r, on, now)
+	p.mu.Unlock()
+	if changed {
+		p.refresh()
+	}
+	return changed
+}
+
+// SetMany is [Pool.Set] for many members with one rebuild: on says which of them have the reason.
+func (p *Pool) SetMany(r Reason, now time.Time, on func(*Member) bool) (changed []*Member) {
+	p.mu.Lock()
+	for _, m := range p.members {
+		if p.mark(m, r, on(m), now) {
+			changed = append(changed, m)
+		}
+	}
+	p.mu.Unlock()
+	if len(changed) > 0 {
+		p.refresh()
+	}
+	return changed
+}
+
+// mark is Set without the rebuild. mu is held.
+func (p *Pool) mark(m *Member, r Reason, on bool, now time.Time) bool {
+	old := m.Reasons()
 	next := old &^ r
 	if on {
 		next = old | r
@@ -100,91 +136,27 @@ func (p *Pool) Set(m *Member, r Reason, on bool, now time.Time) bool {
 		return false
 	}
 	m.reasons.Store(uint32(next))
-	switch {
-	case next != 0:
-		m.recovered = time.Time{}
-	case p.cfg.Load().SlowStart > 0:
+	m.recovered = time.Time{}
+	if next == 0 && p.cfg.Load().SlowStart > 0 {
 		m.recovered = now
 	}
-	p.rebuild(now)
+	p.touch(now)
 	return true
-}
-
-// SetMany is [Pool.Set] for many members with one rebuild: on says which of them have the reason.
-func (p *Pool) SetMany(r Reason, now time.Time, on func(*Member) bool) (changed []*Member) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range p.members {
-		old := Reason(m.reasons.Load())
-		next := old &^ r
-		if on(m) {
-			next = old | r
-		}
-		if next == old {
-			continue
-		}
-		m.reasons.Store(uint32(next))
-		m.recovered = time.Time{}
-		if next == 0 && p.cfg.Load().SlowStart > 0 {
-			m.recovered = now
-		}
-		changed = append(changed, m)
-	}
-	if len(changed) > 0 {
-		p.rebuild(now)
-	}
-	return changed
 }
 
 // Tick moves slow starts on. It is called about once a second and reports whether any is still going.
 func (p *Pool) Tick(now time.Time) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	ramping := false
 	for _, m := range p.members {
-		if !m.recovered.IsZero() {
-			p.rebuild(now)
-			return true
-		}
+		ramping = ramping || !m.recovered.IsZero()
 	}
-	return false
-}
-
-// rebuild makes the next snapshot. mu is held.
-func (p *Pool) rebuild(now time.Time) {
-	c := p.cfg.Load()
-	for _, m := range p.members {
-		m.peers = len(p.members)
-		m.effective = m.ramp(now, c.SlowStart)
-		limit := int64(c.MaxConns)
-		if limit > 0 {
-			limit = max(1, limit*int64(m.effective)/int64(max(1, m.weight*100)))
-		}
-		m.limit.Store(limit)
+	if ramping {
+		p.touch(now)
 	}
-	s := choose(p.members, c, p.region)
-	if len(s.usable) > 0 {
-		s.picker = p.policy.Build(s.usable)
+	p.mu.Unlock()
+	if ramping {
+		p.refresh()
 	}
-	if c.Sticky != nil {
-		s.sticky = make(map[uint64]*Member, len(s.usable))
-		for _, m := range s.usable {
-			s.sticky[m.Hash] = m
-		}
-	}
-	p.snap.Store(s)
-	p.dispatch()
-}
-
-// ramp is m's weight in hundredths: a straight line from a hundredth of the weight to all of it over the slow start.
-func (m *Member) ramp(now time.Time, slow time.Duration) int {
-	full := m.weight * 100
-	if m.recovered.IsZero() {
-		return full
-	}
-	since := now.Sub(m.recovered)
-	if slow <= 0 || since >= slow {
-		m.recovered = time.Time{}
-		return full
-	}
-	return max(m.weight, int(float64(full)*float64(max(0, since))/float64(slow)))
+	return ramping
 }

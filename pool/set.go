@@ -58,6 +58,7 @@ func (s *Set) Next(c *config.Config, o Options) (*Set, error) {
 		for _, mc := range pc.Members {
 			m := newMember(pc.Name, mc, &p.total)
 			if old := have[m.ID]; old != nil {
+				delete(have, m.ID) // a member that is listed twice is two members, here as well
 				kept = append(kept, keep{old, mc})
 				m = old
 			} else if o.Drained != nil && o.Drained(m.Server) {
@@ -67,13 +68,14 @@ func (s *Set) Next(c *config.Config, o Options) (*Set, error) {
 		}
 		fill := func(p *Pool, now time.Time) {
 			p.mu.Lock()
-			defer p.mu.Unlock()
 			for _, k := range kept {
 				k.m.set(k.c)
 			}
 			p.members, p.policy, p.region = members, pol, c.Region
 			p.cfg.Store(pc)
-			p.rebuild(now)
+			p.touch(now)
+			p.mu.Unlock()
+			p.rebuild()
 		}
 		if isNew {
 			fill(p, o.Now)
