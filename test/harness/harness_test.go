@@ -31,10 +31,8 @@ func TestThroughNginx(t *testing.T) {
 	}
 	c.Closed()
 	var seen []string
-	for _, p := range origin.Peers() {
-		for _, r := range p.Requests() {
-			seen = append(seen, r.Method+" "+r.RequestURI+" "+r.Content)
-		}
+	for _, r := range origin.Requests() {
+		seen = append(seen, r.Method+" "+r.RequestURI+" "+r.Content)
 	}
 	if got, want := strings.Join(seen, ","), "POST /a abc,GET /b "; got != want {
 		t.Errorf("origin saw %q, want %q", got, want)

@@ -15,10 +15,11 @@ import (
 type Recorder struct {
 	Addr string
 
-	l     net.Listener
-	wg    sync.WaitGroup
-	mu    sync.Mutex // guards peers
-	peers []*Peer
+	l        net.Listener
+	wg       sync.WaitGroup
+	mu       sync.Mutex // guards the rest
+	peers    []*Peer
+	requests []*Request
 }
 
 // Origin listens, and calls script in a goroutine of its own for each connection; the connection is closed when script
@@ -38,7 +39,7 @@ func (o *Recorder) accept(script func(*Peer)) {
 		if err != nil {
 			return
 		}
-		p := &Peer{TCPConn: c.(*net.TCPConn), gone: make(chan struct{})}
+		p := &Peer{TCPConn: c.(*net.TCPConn), origin: o, gone: make(chan struct{})}
 		p.r = bufio.NewReaderSize(io.TeeReader(c, p), 64<<10)
 		o.mu.Lock()
 		o.peers = append(o.peers, p)
@@ -68,22 +69,33 @@ func (o *Recorder) Peers() []*Peer {
 	return append([]*Peer(nil), o.peers...)
 }
 
-// Requests counts the requests that were read on all connections.
-func (o *Recorder) Requests() int {
-	n := 0
+// Requests returns what was read on all connections, in the order in which it was complete.
+func (o *Recorder) Requests() []*Request {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]*Request(nil), o.requests...)
+}
+
+// Faults returns why connections ended, where that was in the middle of something or before something that net/http does not
+// take for a request.
+func (o *Recorder) Faults() []error {
+	var faults []error
 	for _, p := range o.Peers() {
-		n += len(p.Requests())
+		if err := p.Fault(); err != nil {
+			faults = append(faults, err)
+		}
 	}
-	return n
+	return faults
 }
 
 // Peer is one connection that an origin has accepted. Its methods may be called while the script runs.
 type Peer struct {
 	*net.TCPConn
 
-	ID   int // 1, 2, ... in the order of their coming
-	r    *bufio.Reader
-	gone chan struct{}
+	ID     int // 1, 2, ... in the order of their coming
+	origin *Recorder
+	r      *bufio.Reader
+	gone   chan struct{}
 
 	mu       sync.Mutex // guards the rest
 	got      bytes.Buffer
@@ -92,9 +104,10 @@ type Peer struct {
 	fault    error
 }
 
-// Request is one request as it arrived.
+// Request is one whole request as it arrived.
 type Request struct {
 	*http.Request        // as net/http reads it; its body has been read
+	Peer          *Peer  // whence it came
 	Raw           string // the bytes: head, body with its chunks, trailers
 	Content       string // the body
 }
@@ -120,8 +133,7 @@ func (p *Peer) Requests() []*Request {
 	return append([]*Request(nil), p.requests...)
 }
 
-// Fault is why the last Head or Request ended, if not by the end of the connection between two requests: something came that
-// net/http does not take for a request.
+// Fault is why the last Head, Body or Next failed, if not by the end of the connection between two requests.
 func (p *Peer) Fault() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,22 +155,29 @@ func (p *Peer) Head() *Request {
 		p.mu.Unlock()
 		return nil
 	}
-	return &Request{Request: req}
+	return &Request{Request: req, Peer: p}
 }
 
 // Body reads the rest of a request, and says whether all of it came.
 func (p *Peer) Body(r *Request) bool {
 	b, err := io.ReadAll(r.Request.Body)
+	r.Content = string(b)
+	if err != nil {
+		p.mu.Lock()
+		p.fault = err
+		p.mu.Unlock()
+		return false
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	end := p.got.Len() - p.r.Buffered()
-	r.Content, r.Raw = string(b), string(p.got.Bytes()[p.read:end])
+	r.Raw = string(p.got.Bytes()[p.read:end])
 	p.read = end
 	p.requests = append(p.requests, r)
-	if err != nil {
-		p.fault = err
-	}
-	return err == nil
+	p.mu.Unlock()
+	p.origin.mu.Lock()
+	p.origin.requests = append(p.origin.requests, r)
+	p.origin.mu.Unlock()
+	return true
 }
 
 // Next reads a whole request, and sends the 100 that it may wait for; nil at the end of the connection.

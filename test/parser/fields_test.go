@@ -1,0 +1,113 @@
+package parser
+
+import "strings"
+
+func host(h string) string { return "GET / HTTP/1.1\r\nHost: " + h + "\r\n\r\n" }
+
+// hostCases are about the one field that every request must have.
+var hostCases = []requestCase{
+	{"no Host", "9112 3.2", "GET / HTTP/1.1\r\n\r\n", "400", ""},
+	{"no Host in HTTP/1.0", "9112 3.2", "GET / HTTP/1.0\r\nX: a\r\n\r\n", "200 close", "GET / HTTP/1.1|X: a"},
+	{"two Hosts", "9112 3.2", with("Host: g"), "400", ""},
+	{"two identical Hosts", "9112 3.2", with("Host: h"), "400", ""},
+	{"two Hosts of other case", "9112 3.2", with("hOST: h"), "400", ""},
+	{"two Hosts in HTTP/1.0", "9112 3.2", old("Host: a", "Host: a"), "400", ""},
+	{"empty Host", "9110 4.2.1", host(""), "400", ""},
+	{"blank Host", "9112 3.2", host(" \t "), "400", ""},
+	{"empty and full Host", "9112 3.2", with("Host:"), "400", ""},
+	{"Host with port", "9110 7.2", host("a.example:8080"), "200", "Host: a.example:8080|X-Forwarded-Host: a.example:8080"},
+	{"Host in capitals", "9110 7.2", host("A.Example"), "200", ""},
+	{"Host with final dot", "9110 7.2", host("a.example."), "200", ""},
+	{"Host IPv4", "3986 3.2.2", host("192.0.2.1:80"), "200", "Host: 192.0.2.1:80"},
+	{"Host IPv6", "3986 3.2.2", host("[2001:db8::1]:80"), "200", "Host: [2001:db8::1]:80"},
+	{"Host IPv6 without brackets", "3986 3.2.2", host("2001:db8::1"), "400", ""},
+	{"Host IPv6 with zone", "9110 7.2", host("[fe80::1%25eth0]"), "400", ""},
+	{"Host IPv6 without end", "3986 3.2.2", host("[::1"), "400", ""},
+	{"Host IPv6 with rest", "3986 3.2.2", host("[::1]a"), "400", ""},
+	{"Host with userinfo", "9110 4.2.4", host("u@h"), "400", ""},
+	{"Host with path", "9112 3.2", host("h/a"), "400", ""},
+	{"Host with query", "9112 3.2", host("h?a"), "400", ""},
+	{"Host with scheme", "9112 3.2", host("http://h"), "400", ""},
+	{"Host with comma", "9112 3.2", host("a,b"), "400", ""},
+	{"Host with comma and space", "9112 3.2", host("a, b"), "400", ""},
+	{"Host with space", "9112 3.2", host("a b"), "400", ""},
+	{"Host with tab", "9112 3.2", host("a\tb"), "400", ""},
+	{"Host with backslash", "9112 3.2", host(`a\b`), "400", ""},
+	{"Host with escape", "9112 3.2", host("a%41"), "400", ""},
+	{"Host with quote", "9112 3.2", host("a'b"), "400", ""},
+	{"Host with NUL", "9110 5.5", host("a\x00"), "400", ""},
+	{"Host non-ASCII", "9112 3.2", host("\xc3\xa9"), "400", ""},
+	{"Host port alone", "9112 3.2", host(":80"), "400", ""},
+	{"Host empty port", "9110 7.2", host("h:"), "400", ""},
+	{"Host port no number", "9110 7.2", host("h:a"), "400", ""},
+	{"Host negative port", "9110 7.2", host("h:-1"), "400", ""},
+	{"Host port too large", "9110 7.2", host("h:65536"), "400", ""},
+	{"Host two ports", "9110 7.2", host("h:80:80"), "400", ""},
+	{"space before colon of Host", "9112 5.1", "GET / HTTP/1.1\r\nHost : h\r\n\r\n", "400", ""},
+	{"folded Host", "9112 5.2", "GET / HTTP/1.1\r\nHost:\r\n h\r\n\r\n", "400", ""},
+}
+
+// fieldCases are about field lines: names, values, line ends, limits.
+var fieldCases = []requestCase{
+	{"no space after colon", "9112 5.1", "GET / HTTP/1.1\r\nHost:h\r\nX:a\r\n\r\n", "200", ""},
+	{"white space around value", "9112 5.1", "GET / HTTP/1.1\r\nHost: \t h \t \r\nX: \ta\t \r\n\r\n", "200", "Host: h|X: a"},
+	{"empty value", "9110 5.5", with("X:"), "200", ""},
+	{"tab in value", "9110 5.5", with("X: a\tb"), "200", "X: a\tb"},
+	{"obs-text in value", "9110 5.5", with("X: \x80\xff"), "200", "X: \x80\xff"},
+	{"UTF-8 in value", "9110 5.5", with("X: h\xc3\xa9"), "200", "X: h\xc3\xa9"},
+	{"token marks in name", "9110 5.1", with("!#$%&'*+-.^`|~09AZaz: a"), "200", ""},
+	{"name's case stays", "9110 5.1", with("x-FoO: a"), "200", "x-FoO: a"},
+	{"same name twice stays in order", "9110 5.3", with("X: 2", "X: 1"), "200", "X: 2|X: 1"},
+	{"underscore is dropped", "9110 5.1", with("X_Y: a", "X-Z: b"), "200", "!X_Y|X-Z: b"},
+	{"underscore beside the dash", "9110 5.1", with("X_Forwarded_For: 6.6.6.6"), "200", "!X_Forwarded_For|X-Forwarded-For: 127.0.0.1"},
+	{"Content_Length is no length", "9110 5.1", post("Content_Length: 5"), "200", "!Content_Length|body="},
+	{"space before colon", "9112 5.1", with("X : a"), "400", ""},
+	{"tab before colon", "9112 5.1", with("X\t: a"), "400", ""},
+	{"space in name", "9110 5.1", with("X Y: a"), "400", ""},
+	{"tab in name", "9110 5.1", with("X\tY: a"), "400", ""},
+	{"no colon", "9112 5", with("X"), "400", ""},
+	{"no colon, with value", "9112 5", with("X a"), "400", ""},
+	{"no name", "9110 5.1", with(": a"), "400", ""},
+	{"fold", "9112 5.2", with("X: a", " b"), "400", ""},
+	{"fold with tab", "9112 5.2", with("X: a", "\tb"), "400", ""},
+	{"empty fold", "9112 5.2", with("X: a", " "), "400", ""},
+	{"white space before first field", "9112 2.2", "GET / HTTP/1.1\r\n Host: h\r\n\r\n", "400", ""},
+	{"white space line first", "9112 2.2", "GET / HTTP/1.1\r\n \r\nHost: h\r\n\r\n", "400", ""},
+	{"bare LF after field", "9112 2.2", "GET / HTTP/1.1\r\nHost: h\nX: a\r\n\r\n", "400", ""},
+	{"bare LF at the end", "9112 2.2", "GET / HTTP/1.1\r\nHost: h\r\n\n", "400", ""},
+	{"bare CR in value", "9112 2.2", with("X: a\rb"), "400", ""},
+	{"bare CR before CRLF", "9112 2.2", with("X: a\r"), "400", ""},
+	{"bare CR in name", "9112 2.2", with("X\rY: a"), "400", ""},
+	{"bare CR as last line", "9112 2.2", "GET / HTTP/1.1\r\nHost: h\r\n\rX: a\r\n\r\n", "400", ""},
+	{"LF in name", "9112 2.2", with("X\nY: a"), "400", ""},
+	{"NUL in value", "9110 5.5", with("X: a\x00b"), "400", ""},
+	{"NUL in name", "9110 5.1", with("X\x00: a"), "400", ""},
+	{"VT in value", "9110 5.5", with("X: a\vb"), "400", ""},
+	{"BEL in value", "9110 5.5", with("X: a\ab"), "400", ""},
+	{"DEL in value", "9110 5.5", with("X: a\x7fb"), "400", ""},
+	{"escape byte in value", "9110 5.5", with("X: \x1b[2J"), "400", ""},
+	{"control byte deep in a value", "9110 5.5", with("X: " + strings.Repeat("a", 1000) + "\x01b"), "400", ""},
+	{"slash in name", "9110 5.1", with("X/Y: a"), "400", ""},
+	{"brackets in name", "9110 5.1", with("X[0]: a"), "400", ""},
+	{"quotes in name", "9110 5.1", with("\"X\": a"), "400", ""},
+	{"non-ASCII in name", "9110 5.1", with("X\xc3\xa9: a"), "400", ""},
+	{"100 fields", "6585 5", with(repeat("a: b", 99)...), "200", ""},
+	{"101 fields", "6585 5", with(repeat("a: b", 100)...), "431", ""},
+	{"10,000 fields", "6585 5", with(repeat("a: b", 10000)...), "431", ""},
+	{"large field", "6585 5", with("X: " + strings.Repeat("a", 15000)), "200", "X: " + strings.Repeat("a", 15000)},
+	{"field too large", "6585 5", with("X: " + strings.Repeat("a", 20000)), "431", ""},
+	{"field too large without end", "6585 5", "GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", 100000), "431", ""},
+	{"name too large", "6585 5", with(strings.Repeat("a", 20000) + ": b"), "431", ""},
+	{"head too large in sum", "6585 5", with(repeat("X: "+strings.Repeat("a", 500), 90)...), "431", ""},
+	{"cookies stay as they are", "6265 5.4", with("Cookie: a=b; c=\"d e\"; =f", "Cookie: g"), "200", "Cookie: a=b; c=\"d e\"; =f|Cookie: g"},
+	{"nonsense in Accept", "9110 12.5.1", with("Accept: ;;,,q=9"), "200", "Accept: ;;,,q=9"},
+	{"Range stays", "9110 14.2", with("Range: bytes=0-0,0-0,-1"), "200", "Range: bytes=0-0,0-0,-1"},
+}
+
+func repeat(line string, n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = line
+	}
+	return lines
+}

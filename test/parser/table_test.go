@@ -1,0 +1,245 @@
+// Package parser sends bytes to the real binary, from both sides: a table of requests that clients may send and one of
+// answers that origins may give, each case with its RFC section, each run on the fast path and on the plain path.
+//
+// The request table starts at [TestRequests], the answer table at [TestAnswers]. A case says what bytes go in and what must
+// come out; [invariants] says what must be true of everything that is ever forwarded.
+package parser
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"skein/test/harness"
+)
+
+// A request case.
+//
+// want is what the client must see, word by word:
+//
+//	200      an answer of the origin, so the request was forwarded
+//	400      an answer of skein with this status; the connection must end after it, unless "keep" follows
+//	100?     an interim answer that may come
+//	fin      the client closes its half now
+//	none     no answer: the connection ends, with nothing or with a 400 or 408
+//	close    the connection must end here
+//	keep     the connection must still work; this is what is tried after a 200 at the end anyway
+//
+// saw is what the origin must have seen, parts separated by "|":
+//
+//	GET /a HTTP/1.1   this line, exactly
+//	!TE               no field of this name
+//	body=hello        this body
+//	trailer X=a       this trailer
+//	next              the following parts are about the next request
+type requestCase struct {
+	name, section, send, want, saw string
+}
+
+// paths are the two ways by which skein moves bytes.
+var paths = []struct {
+	name string
+	opts []harness.Option
+}{
+	{"fast", nil},
+	{"plain", []harness.Option{harness.Plain()}},
+}
+
+const probe = "GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
+
+// echo answers each request with the bytes that arrived.
+func echo(p *harness.Peer) {
+	for r := p.Next(); r != nil; r = p.Next() {
+		body := r.Raw
+		if r.Method == "HEAD" {
+			body = ""
+		}
+		if !p.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Origin: echo\r\n\r\n%s", len(r.Raw), body)) {
+			return
+		}
+	}
+}
+
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	cases := slices.Concat(lineCases, targetCases, hostCases, fieldCases, framingCases, chunkCases, smuggleCases, hopCases, turnCases)
+	if len(cases) < 200 {
+		t.Errorf("%d cases, want at least 200", len(cases))
+	}
+	seen := map[string]bool{}
+	for _, c := range cases {
+		if seen[c.name] || c.section == "" {
+			t.Errorf("case %q is there twice, or has no section", c.name)
+		}
+		seen[c.name] = true
+	}
+	for _, path := range paths {
+		t.Run(path.name, func(t *testing.T) {
+			t.Parallel()
+			table := newTable(t, path.opts)
+			for _, c := range cases {
+				t.Run(c.name, func(t *testing.T) { table.run(t, c) })
+			}
+			table.finish(t)
+		})
+	}
+}
+
+// table is one skein before one echoing origin, for all the cases of one path.
+type table struct {
+	skein    *harness.Skein
+	origin   *harness.Recorder
+	addr     string
+	answered int // requests that were answered by the origin
+}
+
+func newTable(t *testing.T, opts []harness.Option) *table {
+	origin := harness.Origin(t, echo)
+	addr := harness.FreeAddr(t)
+	s := harness.Start(t, fmt.Sprintf(`
+pool "echo" {
+  servers = [%q]
+  eject {
+    errors = 0
+  }
+}
+http "table" {
+  listen = %q
+  pool   = pool.echo
+}
+`, origin.Addr, addr), opts...)
+	return &table{skein: s, origin: origin, addr: addr}
+}
+
+func (tab *table) run(t *testing.T, c requestCase) {
+	before := len(tab.origin.Requests())
+	conn := harness.Raw(t, tab.addr)
+	conn.TrySend(c.send)
+	words := strings.Fields(c.want)
+	answered := 0
+	open := true // the connection must be usable at the end
+	method := methodOf(c.send)
+	for i := 0; i < len(words); i++ {
+		next := ""
+		if i+1 < len(words) {
+			next = words[i+1]
+		}
+		switch w := words[i]; w {
+		case "100?":
+		case "fin":
+			conn.CloseWrite()
+			open = false
+		case "keep":
+			open = true
+		case "close":
+			conn.Closed()
+			open = false
+		case "none":
+			conn.CloseWrite()
+			if rest := conn.Rest(); rest != "" && !strings.HasPrefix(rest, "HTTP/1.1 400 ") && !strings.HasPrefix(rest, "HTTP/1.1 408 ") {
+				t.Errorf("answer = %q, want none", rest)
+			}
+			open = false
+		default:
+			want, err := strconv.Atoi(w)
+			if err != nil {
+				t.Fatalf("case wants %q", w)
+			}
+			a := conn.Answer(method)
+			for a.Status == 100 && i > 0 && words[i-1] == "100?" {
+				a = conn.Answer(method)
+			}
+			if a.Status != want || a.Err != nil {
+				t.Fatalf("%q: status = %d (%v), want %d (RFC %s); body %q", c.send, a.Status, a.Err, want, c.section, a.Body)
+			}
+			if fromOrigin := a.Header.Get("X-Origin") != ""; fromOrigin != (want == 200) {
+				t.Errorf("answer from the origin = %v, status %d", fromOrigin, a.Status)
+			}
+			if want == 200 {
+				answered++
+				method = "GET"
+			} else if next != "keep" {
+				conn.Closed()
+				open = false
+			}
+		}
+	}
+	if open {
+		conn.Send(probe)
+		if a := conn.Answer("GET"); a.Status != 200 {
+			t.Errorf("probe on the same connection = %d", a.Status)
+		}
+		answered++
+	}
+	if a := harness.Fetch(t, tab.addr, "/follow"); a.Status != 200 {
+		t.Errorf("probe on a new connection = %d", a.Status)
+	}
+	answered++
+	tab.answered += answered
+	requests := tab.origin.Requests()[before:]
+	if len(requests) != answered {
+		t.Errorf("%q: origin got %d requests, %d were answered", c.send, len(requests), answered)
+	}
+	for _, r := range requests {
+		invariants(t, r)
+	}
+	checkSeen(t, c, requests)
+}
+
+// finish checks that nothing more has arrived in the meantime than what was answered.
+func (tab *table) finish(t *testing.T) {
+	tab.skein.Stop() // now nothing can arrive any more
+	if got := len(tab.origin.Requests()); got != tab.answered {
+		t.Errorf("origin got %d requests, %d were answered", got, tab.answered)
+	}
+}
+
+func methodOf(send string) string {
+	m, _, _ := strings.Cut(strings.TrimLeft(send, "\r\n"), " ")
+	return m
+}
+
+func checkSeen(t *testing.T, c requestCase, requests []*harness.Request) {
+	t.Helper()
+	if c.saw == "" {
+		return
+	}
+	for _, part := range strings.Split(c.saw, "|") {
+		if len(requests) == 0 {
+			t.Fatalf("origin saw nothing, want %q", part)
+		}
+		r := requests[0]
+		head, _, _ := strings.Cut(r.Raw, "\r\n\r\n")
+		lines := strings.Split(head, "\r\n")
+		if part == "next" {
+			requests = requests[1:]
+			continue
+		}
+		if name, ok := strings.CutPrefix(part, "!"); ok {
+			for _, l := range lines[1:] {
+				if n, _, _ := strings.Cut(l, ":"); strings.EqualFold(n, name) {
+					t.Errorf("origin saw %q (RFC %s)", l, c.section)
+				}
+			}
+			continue
+		}
+		if body, ok := strings.CutPrefix(part, "body="); ok {
+			if r.Content != body {
+				t.Errorf("origin saw body %q, want %q", r.Content, body)
+			}
+			continue
+		}
+		if trailer, ok := strings.CutPrefix(part, "trailer "); ok {
+			name, value, _ := strings.Cut(trailer, "=")
+			if got := r.Trailer.Get(name); got != value {
+				t.Errorf("origin saw trailer %s: %q, want %q", name, got, value)
+			}
+			continue
+		}
+		if !slices.Contains(lines, part) {
+			t.Errorf("origin saw %q, want the line %q (RFC %s)", r.Raw, part, c.section)
+		}
+	}
+}
