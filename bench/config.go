@@ -93,6 +93,15 @@ func haproxyConfig(s setup) string {
 	if s.Splice {
 		backend = "    option splice-response\n"
 	}
+	servers := fmt.Sprintf("    server origin 127.0.0.1:%d\n", s.Origin)
+	if s.Members > 0 {
+		// By default it closes idle connections when they are a quarter of all descriptors.
+		global += "    tune.pool-high-fd-ratio 95\n    tune.pool-low-fd-ratio 90\n"
+		servers = ""
+		for i := range s.Members {
+			servers += fmt.Sprintf("    server s%d %s:%d\n", i, memberAddress(i), s.Origin)
+		}
+	}
 	return fmt.Sprintf(`global
     nbthread 1
     maxconn 16000
@@ -111,8 +120,7 @@ backend site
     option forwardfor
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %%[req.hdr(host)]
-%s    server origin 127.0.0.1:%d
-`, global, s.Listen, frontend, backend, s.Origin)
+%s%s`, global, s.Listen, frontend, backend, servers)
 }
 
 func caddyConfig(s setup) string {

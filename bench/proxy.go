@@ -16,7 +16,7 @@ type setup struct {
 	Log     string // file for an access log, "" = none
 	Splice  bool   // HAProxy only: option splice-response
 	Routes  int    // skein only: so many routes, 0 = none
-	Members int    // skein only: so many members, 0 = one
+	Members int    // skein and HAProxy: so many members, 0 = one
 }
 
 // proxy is a program that is measured.

@@ -22,10 +22,10 @@ func targets() []target {
 		{"large", "skein", "haproxy", 1.00, ""},
 		{"latency", "skein", "nginx", 1.00, ""},
 		{"idle", "skein", "", 10, "KiB"},
-		{"routes", "1000 routes", "10 routes", 1.10, ""},
-		{"routes", "10000 routes", "10 routes", 1.10, ""},
-		{"members", "1000 members", "10 members", 1.10, ""},
-		{"members", "10000 members", "10 members", 1.10, ""},
+		{"routes", "skein, 1000 routes", "skein, 10 routes", 1.10, ""},
+		{"routes", "skein, 10000 routes", "skein, 10 routes", 1.10, ""},
+		{"members", "skein, 1000 members", "skein, 10 members", 1.10, ""},
+		{"members", "skein, 10000 members", "skein, 10 members", 1.10, ""},
 	}
 }
 
