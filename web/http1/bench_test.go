@@ -1,6 +1,11 @@
 package http1
 
-import "testing"
+import (
+	"bufio"
+	"net/http"
+	"strings"
+	"testing"
+)
 
 const smallHead = "GET /index.html?a=1 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nX-A: b\r\n\r\n"
 
@@ -33,6 +38,21 @@ func benchmarkRequest(b *testing.B, head string) {
 
 func BenchmarkRequestSmall(b *testing.B)   { benchmarkRequest(b, smallHead) }
 func BenchmarkRequestBrowser(b *testing.B) { benchmarkRequest(b, browserHead) }
+
+// What the standard library takes for the same head.
+func BenchmarkRequestBrowserNetHTTP(b *testing.B) {
+	b.SetBytes(int64(len(browserHead)))
+	b.ReportAllocs()
+	in := strings.NewReader(browserHead)
+	src := bufio.NewReader(in)
+	for b.Loop() {
+		in.Reset(browserHead)
+		src.Reset(in)
+		if _, err := http.ReadRequest(src); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
 
 func BenchmarkResponse(b *testing.B) {
 	var r Response

@@ -32,7 +32,7 @@ func newSource(in []byte) *source {
 func (s *source) consumed() int { return s.all - s.rest.Len() - s.Buffered() }
 
 func FuzzRequest(f *testing.F) {
-	for _, c := range requestCases {
+	for _, c := range slices.Concat(requestLineCases, targetCases, hostCases, fieldCases) {
 		if len(c.in) < 1000 {
 			f.Add([]byte(c.in+"5\r\nhello\r\n0\r\n\r\n"), uint8(7))
 		}

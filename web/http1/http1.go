@@ -84,7 +84,7 @@ type Request struct {
 	Form      Form
 	Scheme    []byte // absolute form only, as received
 	Authority []byte // from the absolute form if there is one, else from Host; validated; empty only in HTTP/1.0 without Host
-	Path      []byte // as received, without the query; "*" in asterisk form; "/" for an absolute form without a path
+	Path      []byte // as received, without the query; "*" in asterisk form; "/" for an absolute form without a path; nil in authority form
 	Query     []byte // after "?", without it; nil if there is no "?", empty but not nil if nothing follows it
 	Minor     uint8  // HTTP/1.x: 0 or 1
 	Fields    []Field
@@ -93,7 +93,7 @@ type Request struct {
 	Chunked  bool   // Transfer-Encoding: chunked
 	Close    bool   // the client does not want the connection kept (or, being HTTP/1.0, did not ask for it)
 	Expect   bool   // Expect: 100-continue, HTTP/1.1 only
-	Upgrade  []byte // value of Upgrade if Connection names it and the request is HTTP/1.1 GET without a body, else nil
+	Upgrade  []byte // the one protocol in Upgrade, if Connection names it and this is an HTTP/1.1 GET without a body; nil for h2c
 	Trailers bool   // TE: trailers was offered
 
 	cur cursor
@@ -106,7 +106,7 @@ type Response struct {
 	Reason []byte
 	Fields []Field
 
-	Length  int64  // Content-Length; -1 without one. Says what the field said, even where no body follows (HEAD, 304)
+	Length  int64  // Content-Length; -1 without one. Says what the field said, even where no body follows (HEAD, 304, 204)
 	Chunked bool   // Transfer-Encoding: chunked
 	Close   bool   // the origin will close after this answer
 	Upgrade []byte // value of Upgrade on a 101

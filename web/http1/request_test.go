@@ -1,8 +1,10 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,11 +69,11 @@ var testLimits = Limits{Target: 200, Fields: 12}
 // The ways to get the same bytes: at once, byte by byte into one buffer, byte by byte into ever new ones, in two parts.
 func parseSplit(in []byte, step int, move bool) string {
 	var r Request
-	buf := append(make([]byte, 0, len(in)), in...)
+	buf := bytes.Clone(in)
 	for end := min(step, len(in)); ; end = min(end+step, len(in)) {
 		part := buf[:end]
 		if move {
-			part = append([]byte(nil), part...)
+			part = bytes.Clone(part)
 		}
 		n, err := r.Parse(part, testLimits)
 		if n > 0 || err != nil {
@@ -84,6 +86,7 @@ func parseSplit(in []byte, step int, move bool) string {
 }
 
 func TestRequest(t *testing.T) {
+	requestCases := slices.Concat(requestLineCases, targetCases, hostCases, fieldCases)
 	if len(requestCases) < 250 {
 		t.Errorf("only %d cases", len(requestCases))
 	}

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,11 +45,13 @@ func responseOutcome(r *Response, n int, err error) string {
 
 func parseResponseSplit(in []byte, step int, move bool) string {
 	var r Response
-	buf := append(make([]byte, 0, len(in)), in...)
+	buf := bytes.Clone(in)
+	var part []byte
 	for end := min(step, len(in)); ; end = min(end+step, len(in)) {
-		part := buf[:end]
-		if move {
-			part = append([]byte(nil), part...)
+		if move { // as a buffer that grows: folds in it have been undone
+			part = append(bytes.Clone(part), in[len(part):end]...)
+		} else {
+			part = buf[:end]
 		}
 		n, err := r.Parse(part, testLimits)
 		if n > 0 || err != nil {
