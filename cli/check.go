@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"skein/config"
+)
+
+func (p Process) check() *cobra.Command {
+	var (
+		node             string
+		asJSON, all, try bool
+	)
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a configuration",
+		Long: `Check a configuration and print every mistake with its place. The exit code is 2 if there is any.
+
+What only one node can judge (addresses to listen on, env, file and secret) is judged for this machine's node. --node checks
+for another one, --all for each that the file places a block on, and --here also tries on this machine what the file asks
+for: whether its addresses can be listened on and the names of its servers be resolved.`,
+		Example: "  skein check skein.hcl\n  skein check --all --json\n  skein check --here",
+		Args:    one("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, o := file(args), options(node)
+			var (
+				found []config.Problem
+				c     *config.Config
+				err   error
+			)
+			switch {
+			case all:
+				found, err = config.CheckAll(f, o)
+			default:
+				o.Elsewhere = node != ""
+				if c, err = config.Load(f, o); c != nil {
+					found = c.Warnings
+				}
+			}
+			if c != nil && try {
+				found = append(found, here(cmd.Context(), c)...)
+			}
+			return p.found(f, found, err, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of problems as JSON")
+	cmd.Flags().StringVar(&node, "node", "", "check as this node")
+	cmd.Flags().BoolVar(&all, "all", false, "check as every node that the file places a block on")
+	cmd.Flags().BoolVar(&try, "here", false, "also try on this machine: listen and resolve")
+	cmd.MarkFlagsMutuallyExclusive("node", "all", "here")
+	return cmd
+}
+
+// found prints what a check found.
+func (p Process) found(file string, problems []config.Problem, err error, asJSON bool) error {
+	var d *config.Diagnostics
+	if err != nil && !errors.As(err, &d) {
+		return err
+	}
+	if asJSON {
+		if d != nil {
+			problems = d.Problems
+		}
+		if problems == nil {
+			problems = []config.Problem{}
+		}
+		if err := writeJSON(p.Out, problems); err != nil {
+			return err
+		}
+		if bad(problems) {
+			return quiet{Wrong}
+		}
+		return nil
+	}
+	if d != nil {
+		return d
+	}
+	if len(problems) > 0 {
+		fmt.Fprintln(p.Err, config.Text(problems, nil))
+	}
+	if bad(problems) {
+		return quiet{Wrong}
+	}
+	fmt.Fprintf(p.Out, "%s is right\n", file)
+	return nil
+}
+
+func bad(problems []config.Problem) bool {
+	for _, p := range problems {
+		if p.Severity == config.SeverityError {
+			return true
+		}
+	}
+	return false
+}
+
+// here tries what the configuration asks of this machine. An address that is in use may be in use by a skein that runs this
+// very file, so that it is only a warning.
+func here(ctx context.Context, c *config.Config) (found []config.Problem) {
+	seen := map[string]bool{}
+	for _, h := range c.HTTP {
+		for _, address := range h.Listen {
+			if seen[address] {
+				continue
+			}
+			seen[address] = true
+			l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+			if err == nil {
+				_ = l.Close()
+				continue
+			}
+			found = append(found, config.Problem{
+				Severity: config.SeverityWarning, Summary: "Address cannot be listened on now",
+				Detail: err.Error() + ".", File: h.Pos.File, Line: h.Pos.Line, Column: 1, Block: fmt.Sprintf("http %q", h.Name),
+			})
+		}
+	}
+	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, pl := range c.Pools {
+		for _, m := range pl.Members {
+			host := m.Server.Host
+			if seen["name "+host] || net.ParseIP(host) != nil {
+				continue
+			}
+			seen["name "+host] = true
+			if _, err := net.DefaultResolver.LookupHost(limit, host); err != nil {
+				found = append(found, config.Problem{
+					Severity: config.SeverityWarning, Summary: "Server's name cannot be resolved now",
+					Detail: err.Error() + ".", File: pl.Pos.File, Line: pl.Pos.Line, Column: 1, Block: fmt.Sprintf("pool %q", pl.Name),
+				})
+			}
+		}
+	}
+	return found
+}
+
+// writeJSON prints v for machines.
+func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

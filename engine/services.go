@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"skein/admin"
+	"skein/cluster"
+	"skein/config"
+	"skein/health"
+	"skein/internal/listen"
+	"skein/pool"
+)
+
+// part is one entry of the list of services.
+type part struct {
+	name    string
+	service Service
+}
+
+// parts is everything that runs, and the few functions that the engine itself calls.
+type parts struct {
+	// support helps those that serve visitors and stops after them.
+	support []part
+	// services serve visitors. At a stop they finish what they have begun.
+	services []part
+	drained  func(server string) bool
+	reopen   func() error
+}
+
+// all is the order in which parts prepare and commit: what is known of members comes before those who use them.
+func (p *parts) all() []part { return append(append([]part(nil), p.support...), p.services...) }
+
+// wire is THE list of services. Services never import each other: whatever one needs of another is handed over here, so that
+// reading this function shows all that is connected.
+func (e *Engine) wire(c *config.Config) (parts, error) {
+	drains, err := cluster.Open(c.State, e.log)
+	if err != nil {
+		return parts{}, fmt.Errorf("state %s: %w", c.State, err)
+	}
+	monitor := health.New(e.log, nil)
+	sites := &standin{set: listen.NewSet(), servers: map[string]*http.Server{}}
+	control := admin.New(e.log, admin.Sources{
+		Version:    e.o.Version,
+		Started:    e.started,
+		Live:       func() (*config.Config, *pool.Set) { l := e.live.Load(); return l.config, l.set },
+		Serving:    e.Serving,
+		Reload:     e.Reload,
+		LastReload: func() admin.Reload { return *e.last.Load() },
+		Health:     monitor.Status,
+		Drains:     drains,
+		Listeners:  func() []admin.Listener { return []admin.Listener{} },
+		Traffic:    func() admin.Traffic { return admin.Traffic{} },
+	})
+	return parts{
+		support: []part{
+			{"drains", applied{drains.Apply, drains.Run}},
+			{"health", applied{monitor.Apply, monitor.Run}},
+			{"admin", control},
+		},
+		services: []part{
+			{"web", sites},
+		},
+		drained: drains.Drained,
+		reopen:  sites.Reopen,
+	}, nil
+}
+
+// applied makes a Service of a part whose configuration cannot fail.
+type applied struct {
+	apply func(*pool.Set)
+	run   func(context.Context) error
+}
+
+// Prepare implements [Service].
+func (a applied) Prepare(_ context.Context, _ *config.Config, p *pool.Set) (commit, discard func(), err error) {
+	return func() { a.apply(p) }, func() {}, nil
+}
+
+// Run implements [Service].
+func (a applied) Run(ctx context.Context) error { return a.run(ctx) }
+
+// Serving says why this node takes no visitors; nil if it does.
+func (e *Engine) Serving() error {
+	if !e.serving.Load() {
+		return errors.New("not serving: starting or stopping")
+	}
+	return nil
+}
