@@ -40,10 +40,12 @@ const expired = -1
 type Conn struct {
 	Gone func() // called from another goroutine when the peer reset the connection while Busy; set before the first Busy
 
+	owner any // whoever serves the connection, for [Timer.Each]
 	nc    net.Conn
 	raw   syscall.RawConn // nil on the plain path
 	timer *Timer
-	index int // in timer's list; guarded by timer.mu
+	index int   // in timer's list; guarded by timer.mu
+	limit int64 // no deadline is later; 0 is none
 	busy  atomic.Int64
 	due   atomic.Int64
 	watch uint64 // id in timer's watch; guarded by timer.mu
@@ -191,6 +193,9 @@ func (c *Conn) Arm(d time.Duration) bool {
 	if d > 0 {
 		next = c.timer.now.Load() + int64(d)
 	}
+	if c.limit > 0 && (next == 0 || next > c.limit) {
+		next = c.limit
+	}
 	for {
 		old := c.due.Load()
 		if old == expired {
@@ -202,6 +207,14 @@ func (c *Conn) Arm(d time.Duration) bool {
 	}
 }
 
+// Ceiling makes no later deadline possible than d from now; 0 takes that back. It counts from the next Arm.
+func (c *Conn) Ceiling(d time.Duration) {
+	c.limit = 0
+	if d > 0 {
+		c.limit = c.timer.now.Load() + int64(d)
+	}
+}
+
 // Expired reports whether the deadline passed or somebody aborted.
 func (c *Conn) Expired() bool { return c.due.Load() == expired }
 
@@ -210,6 +223,24 @@ func (c *Conn) Abort() {
 	if c.due.Swap(expired) != expired {
 		c.wake()
 	}
+}
+
+// Nudge wakes the owner from Loop with os.ErrDeadlineExceeded without ending the connection; the owner calls [Conn.Calm].
+func (c *Conn) Nudge() { c.wake() }
+
+// Calm lets the owner wait again after a nudge. It reports false if the connection has expired meanwhile.
+func (c *Conn) Calm() bool {
+	_ = c.nc.SetDeadline(time.Time{})
+	if c.Expired() {
+		c.wake()
+		return false
+	}
+	return true
+}
+
+// Revive gives the owner of an expired connection d more for parting words. The connection must be closed all the same.
+func (c *Conn) Revive(d time.Duration) bool {
+	return c.nc.SetDeadline(time.Now().Add(d)) == nil
 }
 
 func (c *Conn) wake() { _ = c.nc.SetDeadline(time.Unix(1, 0)) }

@@ -5,6 +5,7 @@ package sock
 import (
 	"os"
 	"syscall"
+	"time"
 )
 
 // fast says that this system takes the plain path only.
@@ -27,3 +28,14 @@ type watching struct{}
 
 func (*watching) run()         {}
 func (*watching) Close() error { return nil }
+
+// pipes does not exist here.
+type pipes struct{}
+
+// CanSplice is never true here.
+func CanSplice(*Conn, *Conn) bool { return false }
+
+// Splice is never called here.
+func Splice(*Conn, *Conn, int64, time.Duration, time.Duration) (int64, bool, error) {
+	return 0, false, os.ErrInvalid
+}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -19,8 +18,9 @@ const patience = 2 * Tick
 type Timer struct {
 	Plain bool // every connection takes the plain path; set before the first Wrap
 
-	now  atomic.Int64
-	base time.Time
+	now   atomic.Int64
+	base  time.Time
+	pipes pipes
 
 	mu    sync.Mutex // guards what follows
 	conns []*Conn
@@ -70,9 +70,9 @@ func (t *Timer) sweep() {
 	}
 }
 
-// Wrap takes a connection over.
-func (t *Timer) Wrap(nc net.Conn) *Conn {
-	c := &Conn{nc: nc, timer: t}
+// Wrap takes a connection over for owner, which may be nil.
+func (t *Timer) Wrap(nc net.Conn, owner any) *Conn {
+	c := &Conn{nc: nc, timer: t, owner: owner}
 	if tcp, ok := nc.(*net.TCPConn); ok && !t.Plain && fast {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			c.raw = raw
@@ -99,11 +99,32 @@ func (t *Timer) remove(c *Conn) {
 	}
 }
 
+// Now is the coarse time: nanoseconds since the Timer was made, as of the last Tick.
+func (t *Timer) Now() time.Duration { return time.Duration(t.now.Load()) }
+
+// Each calls f with the owner of each connection. f must not open or close any.
+func (t *Timer) Each(f func(owner any)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.conns {
+		if c.owner != nil {
+			f(c.owner)
+		}
+	}
+}
+
+// AbortAll aborts every connection.
+func (t *Timer) AbortAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.conns {
+		c.Abort()
+	}
+}
+
 // Len is the number of open connections.
 func (t *Timer) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.conns)
 }
-
-var _ syscall.Conn = (*net.TCPConn)(nil)

@@ -1,0 +1,319 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"skein/internal/sock"
+	"skein/web/http1"
+)
+
+// bufferSize is what a head is received into; it is also the usual bound of a head. An idle connection has no buffer.
+const bufferSize = 16 << 10
+
+// client is who sent a request, as far as the connection tells.
+type client struct {
+	addr    netip.Addr
+	ip      string
+	trusted bool // X-Forwarded-* are believed
+}
+
+// conn is one client connection speaking HTTP/1, with one goroutine.
+//
+// Its life is one loop inside [sock.Conn.Loop]: receive, parse, serve, answer, wait. Requests whose body is not in the buffer
+// yet, and those that ask for an upgrade, need ordinary reads: for them the loop is left and entered again after.
+type conn struct {
+	w     *Web
+	port  *port
+	sock  *sock.Conn
+	who   client
+	step  func() bool
+	k     *work // nil while idle
+	reply answerer1
+	err   error // why the loop was left; nil for the next request outside of it
+	table *table
+	begun bool // bytes of a request were received: it has its header time-out
+
+	outside bool // the request in k waits to be served outside the loop
+	linger  bool // the client may still be sending: close so that it can read the answer first
+
+	active  atomic.Bool // a request is being served; read by the drain
+	guard   guard
+	counted bool // among the connections of its client; see port.admit
+}
+
+// work is what a connection needs only while it works; idle connections share it.
+type work struct {
+	buf  []byte // bytes r to w are unread
+	r, w int
+	req  http1.Request
+	x    exchange
+	head []byte // of the request to the member
+	ans  []byte // buffer of the answer
+	resp []Field
+}
+
+func newWork() any {
+	return &work{buf: make([]byte, bufferSize), ans: make([]byte, bufferSize), head: make([]byte, 0, 2048)}
+}
+
+// serve works until the connection ends.
+func (c *conn) serve() {
+	defer c.close()
+	c.step = c.ready
+	c.sock.Gone = c.guard.left
+	c.sock.Arm(c.port.table.Load().settings.Timeouts.Header)
+	for {
+		err := c.sock.Loop(c.step)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if c.nudged() {
+				continue
+			}
+			c.timedOut()
+			return
+		case err != nil:
+			return
+		case c.outside:
+			c.outside = false
+			if !c.serveRequest() {
+				return
+			}
+			if c.k.r == c.k.w {
+				c.rest()
+				continue
+			}
+			// More is in the buffer already: the next call of ready begins with it.
+			if c.parse() {
+				if c.outside {
+					continue
+				}
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// nudged reports whether the loop was woken because the process drains: a request that has come meanwhile is still served.
+func (c *conn) nudged() bool {
+	if c.sock.Expired() || !c.w.draining.Load() && !c.port.retired.Load() || c.k != nil && c.k.w > c.k.r {
+		return !c.sock.Expired() && c.sock.Calm()
+	}
+	return !c.sock.Quiet() && c.sock.Calm()
+}
+
+// ready receives and serves inside the loop. It returns true to leave it: to serve a request outside, or to end.
+func (c *conn) ready() bool {
+	if c.outside {
+		return true
+	}
+	if c.k == nil {
+		c.k = c.w.works.Get().(*work)
+	}
+	k := c.k
+	for {
+		n, err := c.sock.Recv(k.buf[k.w:])
+		if err != nil {
+			if err == sock.ErrAgain {
+				c.rest()
+				return false
+			}
+			c.err = err
+			return true
+		}
+		k.w += n
+		full := k.w == len(k.buf)
+		if c.parse() {
+			return true
+		}
+		if !full {
+			c.rest()
+			return false
+		}
+	}
+}
+
+// parse serves the requests that are complete in the buffer; it returns true to leave the loop.
+func (c *conn) parse() bool {
+	k := c.k
+	for k.r < k.w {
+		if !c.begun {
+			c.begun = true
+			c.table = c.port.table.Load()
+			c.sock.Arm(c.table.settings.Timeouts.Header)
+		}
+		n, err := k.req.Parse(k.buf[k.r:k.w], c.table.limits)
+		if err == nil && n == 0 {
+			if limit := c.table.settings.Limits.Header; k.w-k.r > limit {
+				err = &http1.Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "the head is too large", Rule: "RFC 6585 section 5"}
+			} else if k.w == len(k.buf) {
+				k.room(limit)
+				return false
+			} else {
+				return false
+			}
+		} else if err == nil && n > c.table.settings.Limits.Header {
+			err = &http1.Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "the head is too large", Rule: "RFC 6585 section 5"}
+		}
+		if err != nil {
+			c.refuse(err)
+			return true
+		}
+		k.r += n
+		if c.needsOutside() {
+			c.outside = true
+			return true
+		}
+		if !c.serveRequest() {
+			return true
+		}
+	}
+	k.r, k.w = 0, 0
+	return false
+}
+
+// room moves or enlarges the buffer so that a head of up to limit bytes, and one more to notice a longer one, fits.
+func (k *work) room(limit int) {
+	b := k.buf
+	if k.r == 0 && len(b) <= limit {
+		b = make([]byte, limit+1)
+	}
+	k.w = copy(b, k.buf[k.r:k.w])
+	k.r = 0
+	k.buf = b
+	k.req.Reset()
+}
+
+// needsOutside reports whether serving the parsed request takes more of the client than the buffer holds.
+func (c *conn) needsOutside() bool {
+	r := &c.k.req
+	return r.Chunked || r.Length > int64(c.k.w-c.k.r) || r.Upgrade != nil
+}
+
+// rest gives the buffers back if nothing is in them, and waits for the next request.
+func (c *conn) rest() {
+	k := c.k
+	if k == nil || k.r < k.w {
+		return
+	}
+	c.release()
+}
+
+func (c *conn) release() {
+	k := c.k
+	c.k = nil
+	k.r, k.w = 0, 0
+	if len(k.buf) == bufferSize && len(k.ans) == bufferSize {
+		k.x = exchange{}
+		c.w.works.Put(k)
+	}
+}
+
+// serveRequest serves the parsed request; false ends the connection.
+func (c *conn) serveRequest() bool {
+	k := c.k
+	r := &k.req
+	c.active.Store(true)
+	defer c.active.Store(false)
+	c.sock.Ceiling(c.table.settings.Timeouts.Ceiling)
+	if !c.sock.Arm(0) {
+		return false
+	}
+	c.sock.Progress(c.table.settings.Timeouts.Body)
+	t := c.table
+	c.who.trusted = len(t.trusted) > 0 && t.trusts(c.who.addr)
+	x := &k.x
+	*x = exchange{
+		method: methodName(r.Method), scheme: "http", authority: r.Authority, path: r.Path, query: r.Query,
+		fields: r.Fields, proto: "HTTP/1.1", trailers: r.Trailers, to: &c.reply, client: &c.who, guard: &c.guard, work: c.k, table: t,
+	}
+	x.line.start = time.Now()
+	if r.Minor == 0 {
+		x.proto = "HTTP/1.0"
+	}
+	c.reply.reset(c, !r.Close, r.Minor == 0)
+	var b *body1
+	switch {
+	case r.Chunked:
+		x.length = -1
+	case r.Length > 0:
+		x.length = r.Length
+	}
+	if x.length > 0 && x.length <= int64(k.w-k.r) {
+		x.small = k.buf[k.r : k.r+int(x.length)]
+		k.r += int(x.length)
+		x.line.received = x.length
+	} else if x.length != 0 {
+		b = c.newBody(x)
+		x.body = b
+		x.expect = r.Expect
+	}
+	x.upgrade = r.Upgrade
+	c.w.serve(x)
+	if b != nil {
+		b.done(c)
+	}
+	k.req.Reset()
+	c.begun = false
+	if !c.reply.keep || c.sock.Expired() {
+		return false
+	}
+	c.sock.Ceiling(0)
+	return c.sock.Arm(t.settings.Timeouts.Idle)
+}
+
+// refuse answers a message that is not HTTP, or not the HTTP that we take, and ends the connection.
+func (c *conn) refuse(err error) {
+	var he *http1.Error
+	if !errors.As(err, &he) {
+		return
+	}
+	x := &c.k.x
+	*x = exchange{to: &c.reply, client: &c.who, guard: &c.guard, work: c.k, table: c.table, proto: "HTTP/1.1"}
+	x.line = record{start: time.Now(), cause: causeBadRequest, visitor: c.who.addr}
+	c.reply.reset(c, false, false)
+	c.w.fail(x, he.Status, he.Reason)
+	c.w.finish(x)
+	c.linger = true
+}
+
+// timedOut answers 408 to a client that began a request and did not finish its head (RFC 9110 section 15.5.9); an idle one
+// is just closed.
+func (c *conn) timedOut() {
+	if c.k == nil || c.k.w == c.k.r || c.w.stopping.Load() {
+		return
+	}
+	x := &c.k.x
+	*x = exchange{to: &c.reply, client: &c.who, guard: &c.guard, work: c.k, table: c.table, proto: "HTTP/1.1"}
+	x.line = record{start: time.Now(), cause: causeClientTimeout, visitor: c.who.addr}
+	c.reply.reset(c, false, false)
+	c.sock.Revive(time.Second)
+	c.w.fail(x, http.StatusRequestTimeout, "the request's head did not come in time")
+	c.w.finish(x)
+}
+
+// lingerTime bounds how long a client that is still sending is listened to, so that it can read its answer: a close with
+// unread bytes would make the kernel send a reset, which may overtake the answer (RFC 9112 section 9.6).
+const lingerTime = 2 * time.Second
+
+func (c *conn) close() {
+	if c.linger && !c.w.stopping.Load() && c.sock.CloseWrite() == nil && c.sock.Revive(lingerTime) {
+		buf := make([]byte, 4<<10)
+		for {
+			if _, err := c.sock.Read(buf); err != nil {
+				break
+			}
+		}
+	}
+	if c.k != nil {
+		c.release()
+	}
+	_ = c.sock.Close()
+	c.port.left(c)
+}

@@ -1,0 +1,145 @@
+package web
+
+import (
+	"bytes"
+
+	"skein/config"
+	"skein/web/http1"
+)
+
+// Field is one header field, of whichever HTTP version.
+type Field = http1.Field
+
+// edits are a route's changes to a head, ready to be carried out.
+type edits struct {
+	drop   [][]byte // lower case: what is removed or set
+	append []byte   // "name: value CRLF" of what is set and added
+	host   []byte   // Host is not a field among others: setting it changes the authority
+}
+
+func newEdits(c config.HeaderEdits) edits {
+	var e edits
+	for _, n := range c.Remove {
+		e.drop = append(e.drop, bytes.ToLower([]byte(n)))
+	}
+	for _, f := range c.Set {
+		if http1.Lookup([]byte(f.Name)) == http1.Host {
+			e.host = []byte(f.Value)
+			continue
+		}
+		e.drop = append(e.drop, bytes.ToLower([]byte(f.Name)))
+		e.append = appendField(e.append, f.Name, f.Value)
+	}
+	for _, f := range c.Add {
+		e.append = appendField(e.append, f.Name, f.Value)
+	}
+	return e
+}
+
+// drops reports whether the field is removed or replaced.
+func (e *edits) drops(name []byte) bool {
+	for _, d := range e.drop {
+		if equalFold(d, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// equalFold compares a lower-case name with any.
+func equalFold(low, name []byte) bool {
+	if len(low) != len(name) {
+		return false
+	}
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != low[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func appendField[N, V ~string | ~[]byte](b []byte, name N, value V) []byte {
+	b = append(b, name...)
+	b = append(b, ':', ' ')
+	b = append(b, value...)
+	return append(b, '\r', '\n')
+}
+
+// maxHops is how many fields the Connection field may name. Honest messages name none or two.
+const maxHops = 16
+
+// hops are the fields that Connection names beside the known ones: they belong to one hop and go no further (RFC 9110
+// section 7.6.1).
+type hops struct {
+	n     int
+	names [maxHops][]byte // lower case is not promised
+}
+
+// collect reads all Connection lines of fields; false if they name more than anybody needs.
+func (h *hops) collect(fields []Field) bool {
+	h.n = 0
+	for i := range fields {
+		if fields[i].ID != http1.Connection {
+			continue
+		}
+		v := fields[i].Value
+		if len(v) == 10 && (v[0]|0x20) == 'k' || len(v) == 5 && (v[0]|0x20) == 'c' {
+			continue // keep-alive, close
+		}
+		for t := range http1.Tokens(v) {
+			switch http1.Lookup(t) {
+			case http1.Other:
+			case http1.Upgrade, http1.TE, http1.KeepAlive, http1.ProxyConnection, http1.HTTP2Settings:
+				continue // dropped anyway
+			}
+			if bytes.EqualFold(t, []byte("close")) || bytes.EqualFold(t, []byte("keep-alive")) {
+				continue
+			}
+			if h.n == maxHops {
+				return false
+			}
+			h.names[h.n] = t
+			h.n++
+		}
+	}
+	return true
+}
+
+// has reports whether a field was named.
+func (h *hops) has(name []byte) bool {
+	for i := range h.n {
+		if bytes.EqualFold(h.names[i], name) {
+			return true
+		}
+	}
+	return false
+}
+
+// kind says what is done with a field before any rule of the configuration.
+type kind uint8
+
+const (
+	passOn    kind = iota
+	perHop         // never forwarded
+	framed         // written anew by whoever writes the head
+	forwarded      // says who the client is: only trusted peers may
+)
+
+// kindOf classifies a field by its name.
+func kindOf(id http1.ID) kind {
+	switch id {
+	case http1.Connection, http1.KeepAlive, http1.ProxyConnection, http1.ProxyAuthenticate, http1.ProxyAuthorization,
+		http1.TE, http1.Trailer, http1.Upgrade, http1.HTTP2Settings:
+		return perHop
+	case http1.Host, http1.ContentLength, http1.TransferEncoding, http1.Expect:
+		return framed
+	case http1.XForwardedFor, http1.XForwardedProto, http1.XForwardedHost, http1.XForwardedPort, http1.XForwardedPrefix,
+		http1.XForwardedServer, http1.XRealIP, http1.Forwarded:
+		return forwarded
+	}
+	return passOn
+}

@@ -1,0 +1,217 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"time"
+
+	"skein/config"
+	"skein/health"
+	"skein/pool"
+	"skein/web/http1"
+)
+
+// errTimeout is a deadline of ours.
+var errTimeout = os.ErrDeadlineExceeded
+
+// Reporter hears how members did; package health judges them by it.
+type Reporter interface {
+	Success(*pool.Pool, *pool.Member)
+	Failure(*pool.Pool, *pool.Member, health.Kind)
+	Gateway(*pool.Pool, *pool.Member)
+}
+
+// failure is why a try failed before anything was answered.
+type failure struct {
+	status int
+	cause  cause
+	again  bool // the request may be sent once more: none of it was sent, or it is idempotent
+	free   bool // the retry does not count against the budget: no member did any work
+}
+
+// forward gives the exchange to a member of its pool, and to others as long as nobody can notice:
+//
+//	no connection                     another member, as often as Tries says; costs the members nothing, so it is free
+//	an idle connection had gone       the same member again, on a new connection; nobody's fault
+//	nothing of the request was sent   another member, if the retry budget allows
+//	no byte of an answer came         the same, for idempotent methods whose body is still whole
+//	anything later                    never
+func (w *Web) forward(x *exchange) {
+	p := x.route.pool
+	cfg := p.Config()
+	p.Count(x.line.start)
+	key := x.key(cfg.Policy)
+	var prefer *pool.Member
+	if cfg.Sticky != nil {
+		prefer = x.stuck(p, cfg.Sticky)
+	}
+	var tried pool.Mask
+	var last *failure
+	for {
+		m, err := w.acquire(x, p, key, prefer, &tried)
+		if err != nil {
+			w.unserved(x, err, last)
+			return
+		}
+		m.Stats.Picked.Add(1)
+		x.line.member = m
+		last = w.try(x, p, m, cfg, prefer)
+		p.Release(m)
+		if last == nil {
+			return
+		}
+		tried.Add(m)
+		prefer = nil
+		if !last.again || tried.Len() >= cfg.Retry.Tries || x.guard.hasLeft() || !last.free && !p.Retry(time.Now()) {
+			w.unserved(x, pool.ErrNone, last)
+			return
+		}
+		x.line.retries++
+		m.Stats.Retried.Add(1)
+		w.stats.Retries.Add(1)
+	}
+}
+
+// acquire gets a member and notes how long that took. Only those who have to wait pay for being cancelable.
+func (w *Web) acquire(x *exchange, p *pool.Pool, k pool.Key, prefer *pool.Member, tried *pool.Mask) (*pool.Member, error) {
+	if p.Config().MaxConns == 0 {
+		return p.Acquire(k, prefer, tried, nil)
+	}
+	start := time.Now()
+	x.guard.sock.Busy(true)
+	m, err := p.Acquire(k, prefer, tried, x.guard.canceled())
+	x.guard.sock.Busy(false)
+	x.line.queued += time.Since(start)
+	return m, err
+}
+
+// unserved answers an exchange that no member answered.
+func (w *Web) unserved(x *exchange, err error, last *failure) {
+	status := http.StatusServiceUnavailable
+	switch {
+	case x.guard.hasLeft() || err == pool.ErrCanceled:
+		x.line.cause = causeClientGone
+		x.line.status = 499 // as nginx logs it; nobody is there to read an answer
+		x.to.abort()
+		return
+	case last != nil:
+		status, x.line.cause = last.status, last.cause
+	case err == pool.ErrQueueFull:
+		x.line.cause = causeQueueFull
+	case err == pool.ErrQueueTimeout:
+		x.line.cause = causeQueueTimeout
+	default:
+		x.line.cause = causeNoMember
+	}
+	w.fail(x, status, "")
+}
+
+// try sends the exchange to m and relays the answer. It returns nil once anything was answered.
+func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, prefer *pool.Member) *failure {
+	first, idle := cfg.Timeouts.FirstByte, cfg.Timeouts.Idle
+	if t := x.route.cfg.Timeouts; t != nil {
+		if t.FirstByte > 0 {
+			first = t.FirstByte
+		}
+		if t.Idle > 0 {
+			idle = t.Idle
+		}
+	}
+	k := x.work
+	for fresh := false; ; fresh = true {
+		u, err := w.connect(context.Background(), m, fresh, cfg.Timeouts.Connect)
+		if !u.wasReused() {
+			x.line.connected += time.Since(x.line.start)
+		}
+		if err != nil {
+			w.health.Failure(p, m, health.ConnectFailed)
+			f := &failure{http.StatusBadGateway, causeConnect, true, true}
+			if isTimeout(err) {
+				f.status = http.StatusGatewayTimeout
+			}
+			return f
+		}
+		if x.guard.use(u) {
+			u.close()
+			return &failure{cause: causeClientGone}
+		}
+		u.sock.Ceiling(x.table.settings.Timeouts.Ceiling)
+		u.sock.Progress(idle)
+		x.up, u.body = nil, nil
+		if x.body != nil {
+			x.up = newUpload(x, u, first, idle)
+			u.body = x.up
+		}
+		u.sock.Arm(first)
+		k.head = x.appendRequest(k.head[:0])
+		k.head = append(k.head, x.small...)
+		start := time.Now()
+		x.guard.sock.Busy(true)
+		err = u.exchange(x, k.head, k.ans)
+		x.line.first = time.Since(start)
+		if err == nil {
+			k.ans = u.buf
+			w.relay(x, u, p, m, cfg, idle, prefer)
+			x.guard.sock.Busy(false)
+			return nil
+		}
+		x.guard.use(nil)
+		x.guard.sock.Busy(false)
+		started := x.up != nil && x.up.started
+		if started {
+			x.up.end(x.stopBody)
+		}
+		u.close()
+		if started && x.up.fromClient != nil {
+			return w.uploadFailed(x)
+		}
+		again := !started && !u.first && (!u.sent || idempotent(x.method))
+		if again && u.reused && !fresh && !isTimeout(err) {
+			continue
+		}
+		return w.failed(p, m, err, again)
+	}
+}
+
+// wasReused is false for no connection at all.
+func (u *upstream) wasReused() bool { return u != nil && u.reused }
+
+// failed judges a try that got no answer.
+func (w *Web) failed(p *pool.Pool, m *pool.Member, err error, again bool) *failure {
+	m.Stats.Errors.Add(1)
+	if isTimeout(err) {
+		w.health.Failure(p, m, health.TimedOut)
+		return &failure{status: http.StatusGatewayTimeout, cause: causeOriginTimeout, again: again}
+	}
+	w.health.Failure(p, m, health.Broken)
+	return &failure{status: http.StatusBadGateway, cause: causeOriginBroken, again: again}
+}
+
+// uploadFailed says what was wrong with the request's body.
+func (w *Web) uploadFailed(x *exchange) *failure {
+	err := x.up.fromClient
+	var he *http1.Error
+	switch {
+	case errors.Is(err, errTooLarge):
+		return &failure{status: http.StatusRequestEntityTooLarge, cause: causeTooLarge}
+	case errors.As(err, &he):
+		return &failure{status: he.Status, cause: causeBadRequest}
+	case errors.Is(err, errTooSlow):
+		return &failure{status: http.StatusRequestTimeout, cause: causeClientSlow}
+	case isTimeout(err):
+		x.guard.sock.Revive(time.Second)
+		return &failure{status: http.StatusRequestTimeout, cause: causeClientTimeout}
+	}
+	x.guard.left()
+	return &failure{cause: causeClientGone}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, errTimeout) || errors.As(err, &t) && t.Timeout()
+}
+
+// stopBody ends the reading of a request's body from the client.
+func (x *exchange) stopBody() { x.guard.sock.Nudge() }

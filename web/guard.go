@@ -1,0 +1,62 @@
+package web
+
+import (
+	"sync"
+
+	"skein/internal/sock"
+)
+
+// guard ends the work that a member does for a client that has gone.
+type guard struct {
+	sock *sock.Conn // the client's
+
+	mu     sync.Mutex // guards what follows
+	up     *upstream  // works for the client now
+	gone   bool       // the client reset the connection
+	cancel chan struct{}
+}
+
+// left is called, from another goroutine, when the client reset the connection while it was busy.
+func (g *guard) left() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.gone {
+		return
+	}
+	g.gone = true
+	if g.up != nil {
+		g.up.sock.Abort()
+	}
+	if g.cancel != nil {
+		close(g.cancel)
+	}
+}
+
+// use makes u the connection that is aborted when the client leaves; nil ends that. It reports whether the client has left
+// already.
+func (g *guard) use(u *upstream) (gone bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.up = u
+	return g.gone
+}
+
+// left reports whether the client is gone.
+func (g *guard) hasLeft() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.gone
+}
+
+// canceled returns a channel that is closed when the client leaves.
+func (g *guard) canceled() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cancel == nil {
+		g.cancel = make(chan struct{})
+		if g.gone {
+			close(g.cancel)
+		}
+	}
+	return g.cancel
+}

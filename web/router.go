@@ -1,0 +1,217 @@
+package web
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"sort"
+	"strings"
+
+	"skein/config"
+	"skein/pool"
+	"skein/web/http1"
+)
+
+// table is all that one listening address knows of a configuration. It is never changed; a reload stores the next one, and
+// every request asks for the newest, whichever connection it comes by.
+//
+// Finding a route costs the same however many there are: one map look-up for the host (plus one for each of its labels if
+// wildcards exist), then one for each segment of the path, from the longest prefix to the shortest.
+type table struct {
+	settings *config.HTTP // of the listener; blocks that share it agree about these
+	limits   http1.Limits
+	trusted  []netip.Prefix
+	exact    map[string]*site
+	wild     map[string]*site // by what follows "*."
+	any      *site
+	sites    []*site
+}
+
+// site is one http block.
+type site struct {
+	cfg    *config.HTTP
+	exact  map[string][]*route
+	prefix map[string][]*route // by the path without, and below-only ones with, a final slash
+	deep   int                 // length of the longest prefix
+	other  *route              // the block itself; nil if it sends nothing anywhere
+	stats  *SiteStats
+}
+
+// route is one place to send requests.
+type route struct {
+	cfg      *config.Route
+	pool     *pool.Pool
+	request  edits
+	response edits
+	strip    []byte
+	methods  []string
+}
+
+// newTables makes the tables of a configuration, one for each address.
+func newTables(c *config.Config, set *pool.Set, stats func(site string) *SiteStats) map[string]*table {
+	tables := map[string]*table{}
+	for _, h := range c.HTTP {
+		s := newSite(h, set)
+		s.stats = stats(h.Name)
+		for _, address := range h.Listen {
+			t := tables[address]
+			if t == nil {
+				t = &table{settings: h, exact: map[string]*site{}, wild: map[string]*site{}}
+				t.limits = http1.Limits{Target: h.Limits.URI, Fields: h.Limits.Fields}
+				for _, p := range h.Trusted {
+					t.trusted = append(t.trusted, prefix(p))
+				}
+				tables[address] = t
+			}
+			t.sites = append(t.sites, s)
+			if len(h.Hosts) == 0 {
+				t.any = s
+			}
+			for _, host := range h.Hosts {
+				if below, ok := strings.CutPrefix(host, "*."); ok {
+					t.wild[below] = s
+				} else {
+					t.exact[host] = s
+				}
+			}
+		}
+	}
+	return tables
+}
+
+// prefix parses an address or a prefix that config has checked.
+func prefix(s string) netip.Prefix {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked()
+	}
+	a, _ := netip.ParseAddr(s)
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+func newSite(h *config.HTTP, set *pool.Set) *site {
+	s := &site{cfg: h, exact: map[string][]*route{}, prefix: map[string][]*route{}}
+	if h.Default.Pool != nil || h.Default.Redirect != nil {
+		s.other = newRoute(&h.Default, set)
+	}
+	for i := range h.Routes {
+		r := newRoute(&h.Routes[i], set)
+		if r.cfg.Exact {
+			s.exact[r.cfg.Path] = append(s.exact[r.cfg.Path], r)
+			continue
+		}
+		s.prefix[r.cfg.Path] = append(s.prefix[r.cfg.Path], r)
+		s.deep = max(s.deep, len(r.cfg.Path))
+	}
+	for _, m := range []map[string][]*route{s.exact, s.prefix} {
+		for _, rs := range m {
+			// Those that name methods are asked before the one that takes all.
+			sort.SliceStable(rs, func(i, j int) bool { return len(rs[i].methods) > 0 && len(rs[j].methods) == 0 })
+		}
+	}
+	return s
+}
+
+func newRoute(c *config.Route, set *pool.Set) *route {
+	r := &route{cfg: c, methods: c.Methods, strip: []byte(c.Strip)}
+	if c.Pool != nil {
+		r.pool = set.Pool(c.Pool.Name)
+	}
+	r.request, r.response = newEdits(c.Request), newEdits(c.Response)
+	return r
+}
+
+// site finds the block for an authority; nil if none takes it.
+func (t *table) site(authority []byte) *site {
+	if len(t.exact) == 0 && len(t.wild) == 0 {
+		return t.any
+	}
+	var low [256]byte
+	host := hostOf(authority)
+	if len(host) > len(low) {
+		return t.any
+	}
+	n := copy(low[:], host)
+	for i := range n {
+		if 'A' <= low[i] && low[i] <= 'Z' {
+			low[i] += 'a' - 'A'
+		}
+	}
+	host = bytes.TrimSuffix(low[:n], []byte{'.'})
+	if s := t.exact[string(host)]; s != nil {
+		return s
+	}
+	if len(t.wild) > 0 {
+		for {
+			i := bytes.IndexByte(host, '.')
+			if i < 0 {
+				break
+			}
+			host = host[i+1:]
+			if s := t.wild[string(host)]; s != nil {
+				return s
+			}
+		}
+	}
+	return t.any
+}
+
+// hostOf takes the port off an authority.
+func hostOf(authority []byte) []byte {
+	i := bytes.LastIndexByte(authority, ':')
+	if i < 0 || bytes.IndexByte(authority[i:], ']') >= 0 {
+		return authority
+	}
+	return authority[:i]
+}
+
+// route finds where a request goes; nil with the methods that the path does take, if any.
+func (s *site) route(method string, path []byte) (r *route, allow []string) {
+	if len(s.exact) > 0 {
+		if r, a := pick(s.exact[string(path)], method); r != nil {
+			return r, nil
+		} else if a != nil {
+			allow = append(allow, a...)
+		}
+	}
+	if len(s.prefix) > 0 {
+		// "/api" takes /api and all below it, "/api/" only what is below. From the longest prefix to the shortest.
+		for i := min(len(path), s.deep); i > 0; i-- {
+			end := i == len(path)
+			if path[i-1] != '/' && !end && path[i] != '/' {
+				continue // in the middle of a segment
+			}
+			r, a := pick(s.prefix[string(path[:i])], method)
+			if r != nil {
+				return r, nil
+			}
+			allow = append(allow, a...)
+		}
+	}
+	if s.other != nil {
+		return s.other, nil
+	}
+	slices.Sort(allow)
+	return nil, slices.Compact(allow)
+}
+
+// pick returns the first route that takes method, or the methods that would have been taken.
+func pick(rs []*route, method string) (*route, []string) {
+	var allow []string
+	for _, r := range rs {
+		if len(r.methods) == 0 || slices.Contains(r.methods, method) {
+			return r, nil
+		}
+		allow = append(allow, r.methods...)
+	}
+	return nil, allow
+}
+
+// trusts reports whether a peer's X-Forwarded-* and Forwarded are believed.
+func (t *table) trusts(a netip.Addr) bool {
+	for _, p := range t.trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

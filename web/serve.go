@@ -1,0 +1,128 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"skein/config"
+	"skein/web/http1"
+)
+
+// serve answers one exchange, whatever it takes.
+func (w *Web) serve(x *exchange) {
+	w.stats.Requests.Add(1)
+	w.stats.InFlight.Add(1)
+	x.line.visitor = x.visitor()
+	if w.find(x) {
+		w.forward(x)
+	}
+	w.finish(x)
+	w.stats.InFlight.Add(-1)
+}
+
+// find routes an exchange; false if it was answered instead.
+func (w *Web) find(x *exchange) bool {
+	if x.method == http.MethodConnect {
+		return w.fail(x, http.StatusMethodNotAllowed, "this is not a forward proxy: CONNECT is refused")
+	}
+	if !x.hops.collect(x.fields) {
+		return w.fail(x, http.StatusBadRequest, "Connection names too many fields")
+	}
+	s := x.table.site(x.authority)
+	if s == nil {
+		return w.fail(x, http.StatusMisdirectedRequest, "no site of this name is served here")
+	}
+	x.site = s
+	if x.path[0] == '/' {
+		p, err := normalize(x.path)
+		if err != nil {
+			return w.fail(x, http.StatusBadRequest, err.Error())
+		}
+		x.path = p
+	}
+	r, allow := s.route(x.method, x.path)
+	if r == nil && len(allow) > 0 {
+		x.line.allow = strings.Join(allow, ", ")
+		return w.fail(x, http.StatusMethodNotAllowed, "this path does not take that method")
+	}
+	if r == nil {
+		return w.fail(x, http.StatusNotFound, "no route takes this path")
+	}
+	x.route = r
+	if x.upgrade != nil && !slices.Contains(s.cfg.Upgrades, strings.ToLower(string(x.upgrade))) {
+		x.upgrade = nil // the request goes on as an ordinary one (RFC 9110 section 7.8)
+	}
+	if limit := r.cfg.MaxBody; limit > 0 {
+		if x.length > limit {
+			x.line.cause = causeTooLarge
+			return w.fail(x, http.StatusRequestEntityTooLarge, "the body is larger than this site takes")
+		}
+		if b, ok := x.body.(*body1); ok {
+			b.max = limit
+		}
+	}
+	if r.cfg.Redirect != nil {
+		w.redirect(x, r.cfg.Redirect)
+		return false
+	}
+	return true
+}
+
+// redirect answers without a member. Every byte that comes from the request was checked by the parser: no line end can be
+// among them.
+func (w *Web) redirect(x *exchange, r *config.Redirect) {
+	uri := string(x.path)
+	if x.query != nil {
+		uri += "?" + string(x.query)
+	}
+	to := strings.NewReplacer(
+		"{scheme}", x.scheme, "{host}", string(hostOf(x.authority)), "{path}", string(x.path),
+		"{query}", string(x.query), "{uri}", uri,
+	).Replace(r.To)
+	x.line.cause = causeLocal
+	w.local(x, r.Status, nil, Field{Name: []byte("Location"), Value: []byte(to), ID: http1.Location})
+}
+
+// fail answers with an error of our own, with the site's page for it if there is one. It returns false for the convenience
+// of its callers.
+func (w *Web) fail(x *exchange, status int, detail string) bool {
+	if x.line.cause == causeDone {
+		x.line.cause = causeLocal
+		if status == http.StatusBadRequest {
+			x.line.cause = causeBadRequest
+		}
+	}
+	text := http.StatusText(status)
+	if text == "" {
+		text = "Error"
+	}
+	body, kind := []byte(text+": "+detail+"\n"), "text/plain; charset=utf-8"
+	if status >= 500 {
+		body = []byte(text + "\n") // what goes on behind us is nobody's business
+	}
+	if x.site != nil {
+		if p, ok := x.site.cfg.Errors[status]; ok {
+			body, kind = p.Body, p.Type
+		}
+	}
+	w.local(x, status, body, Field{Name: []byte("Content-Type"), Value: []byte(kind), ID: http1.ContentType})
+	return false
+}
+
+// local sends an answer of our own.
+func (w *Web) local(x *exchange, status int, body []byte, fields ...Field) {
+	a := &answer{status: status, length: int64(len(body)), none: x.method == http.MethodHead, fields: fields}
+	if x.line.allow != "" {
+		a.extra = appendField(a.extra, "Allow", x.line.allow)
+	}
+	if x.route != nil {
+		a.edits = &x.route.response
+	}
+	if err := x.to.begin(a); err == nil && !a.none {
+		_ = x.to.write(body)
+	}
+	if err := x.to.end(nil); err != nil && x.line.cause == causeDone {
+		x.line.cause = causeClientGone
+	}
+}

@@ -1,0 +1,142 @@
+package web
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"skein/web/http1"
+)
+
+// patience100 is how long a member may keep a client waiting for 100 Continue. Many servers never send one.
+const patience100 = time.Second
+
+// upload sends a request's body to a member beside the reading of the answer, so that an early answer is seen.
+type upload struct {
+	x       *exchange
+	u       *upstream
+	first   time.Duration // for the answer, from the end of the body on
+	idle    time.Duration
+	started bool
+	done    chan struct{}
+	goOn    chan struct{} // closed when the body may be asked for, or need not be any more
+	once    sync.Once
+
+	// Valid after done.
+	fromClient error // the client's side failed
+	toMember   error // the member's side failed
+	complete   bool
+}
+
+func newUpload(x *exchange, u *upstream, first, idle time.Duration) *upload {
+	return &upload{x: x, u: u, first: first, idle: idle, done: make(chan struct{}), goOn: make(chan struct{})}
+}
+
+// proceed ends the waiting for 100 Continue.
+func (p *upload) proceed() { p.once.Do(func() { close(p.goOn) }) }
+
+func (p *upload) run() {
+	defer close(p.done)
+	if p.x.expect && !p.ask() {
+		return
+	}
+	chunked := p.x.length < 0
+	var frame []byte
+	for {
+		p.u.sock.Arm(0) // a slow client is not the member's fault
+		data, err := p.x.body.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			p.fromClient = err
+			p.u.sock.Abort() // whoever waits for the answer waits in vain
+			return
+		}
+		p.u.sock.Arm(p.idle)
+		if chunked {
+			frame = http1.AppendChunkSize(frame[:0], int64(len(data)))
+			frame = append(frame, data...)
+			frame = append(frame, '\r', '\n')
+			data = frame
+		}
+		if !p.send(data) {
+			return
+		}
+	}
+	if chunked && !p.send(http1.AppendLastChunk(frame[:0], p.x.body.trailers())) {
+		return
+	}
+	p.complete = true
+	p.u.sock.Arm(p.first)
+}
+
+// send writes to the member. When that fails the answer may still be there to be read: it often says why.
+func (p *upload) send(b []byte) bool {
+	n, err := p.u.sock.Write(b)
+	p.u.member.Stats.Sent.Add(uint64(n))
+	if err != nil {
+		p.toMember = err
+		p.u.sock.Arm(min(p.first, 5*time.Second))
+	}
+	return err == nil
+}
+
+// ask waits for the member's leave to ask the client for the body. A member that says nothing is taken to agree.
+func (p *upload) ask() bool {
+	t := time.NewTimer(patience100)
+	defer t.Stop()
+	select {
+	case <-p.goOn:
+	case <-t.C:
+		if err := p.x.to.interim(100, nil); err != nil {
+			p.fromClient = err
+			p.u.sock.Abort()
+			return false
+		}
+	}
+	return !p.u.sock.Expired()
+}
+
+// running reports whether the body is still being sent.
+func (p *upload) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return p.started
+	}
+}
+
+// end waits for the upload, and stops it if the answer was complete before it: then both connections must be closed. It
+// reports whether the whole body was sent.
+func (p *upload) end(stop func()) bool {
+	if !p.started {
+		return false
+	}
+	select {
+	case <-p.done:
+	default:
+		p.u.sock.Abort()
+		p.proceed()
+		stop()
+		<-p.done
+	}
+	return p.complete
+}
+
+// interim passes a 1xx answer on.
+func (x *exchange) interim(r *http1.Response) error {
+	if u := x.up; r.Status == 100 && u != nil {
+		if !x.expect {
+			return nil // nobody asked
+		}
+		err := x.to.interim(r.Status, r.Fields)
+		u.proceed()
+		return err
+	}
+	if r.Status == 100 {
+		return nil
+	}
+	return x.to.interim(r.Status, r.Fields)
+}

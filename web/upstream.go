@@ -1,0 +1,243 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"skein/internal/sock"
+	"skein/pool"
+	"skein/web/http1"
+)
+
+// Why a try at a member came to nothing.
+var (
+	errStale    = errors.New("the member had closed the idle connection")
+	errNoAnswer = errors.New("the member closed the connection without an answer")
+	errTooBig   = errors.New("the answer's head is too large")
+)
+
+// maxAnswerHead bounds the head of an answer, in bytes. Frameworks with large cookies need more than the 16 KiB that a buffer
+// holds.
+const maxAnswerHead = 64 << 10
+
+// upstream is one connection to a member. One exchange at a time owns it; between two it rests in the member's idle list.
+type upstream struct {
+	sock   *sock.Conn
+	member *pool.Member
+	reused bool
+	rested time.Duration // when it was put to rest, in the timer's time
+
+	step  func() bool
+	phase phase
+	err   error
+	body  *upload // started once the head is sent; nil without a body beyond it
+	sent  bool    // at least one byte of the request
+	first bool    // at least one byte of an answer
+
+	x    *exchange
+	head []byte // request head and small body, to be sent
+	buf  []byte // of the answer; bytes r to w are unread
+	r, w int
+	resp http1.Response
+
+	received int64 // body bytes
+}
+
+type phase uint8
+
+const (
+	sending phase = iota
+	receiving
+)
+
+// exchange sends the request and receives the answer's head, in one go: the wait for the answer costs nothing but the wait.
+// On return nil the answer is in u.resp and what came of its body in u.buf.
+func (u *upstream) exchange(x *exchange, head, buf []byte) error {
+	u.x, u.head, u.buf, u.r, u.w = x, head, buf, 0, 0
+	u.phase, u.err, u.sent, u.first, u.received = sending, nil, false, false, 0
+	u.resp.Reset()
+	if err := u.sock.Loop(u.step); err != nil {
+		return err
+	}
+	return u.err
+}
+
+// advance is called when something may be received: first to send, then once for each piece of the answer.
+func (u *upstream) advance() bool {
+	if u.phase == sending {
+		if u.reused && !u.sock.Quiet() {
+			u.err = errStale
+			return true
+		}
+		n, err := u.sock.Write(u.head)
+		u.sent = n > 0
+		u.member.Stats.Sent.Add(uint64(n))
+		if err != nil {
+			u.err = err
+			return true
+		}
+		u.phase = receiving
+		if u.body != nil {
+			go u.body.run()
+			u.body.started = true
+		}
+		return false
+	}
+	for {
+		n, err := u.sock.Recv(u.buf[u.w:])
+		switch {
+		case err == sock.ErrAgain:
+			return false
+		case err == io.EOF:
+			u.err = errNoAnswer
+			return true
+		case err != nil:
+			u.err = err
+			return true
+		}
+		u.first = true
+		u.w += n
+		full := u.w == len(u.buf)
+		done, err := u.parse()
+		if done || err != nil {
+			u.err = err
+			return true
+		}
+		if full && u.w == len(u.buf) && !u.grow() {
+			u.err = errTooBig
+			return true
+		}
+		if !full {
+			return false
+		}
+	}
+}
+
+// parse reads heads from the buffer until one is final.
+func (u *upstream) parse() (done bool, err error) {
+	for u.r < u.w {
+		n, err := u.resp.Parse(u.buf[u.r:u.w], http1.Limits{Fields: 256})
+		if err != nil || n == 0 {
+			return false, err
+		}
+		u.r += n
+		if u.resp.Status >= 200 || u.resp.Status == 101 {
+			return true, nil
+		}
+		if err := u.x.interim(&u.resp); err != nil {
+			return false, err
+		}
+		u.resp.Reset()
+	}
+	return false, nil
+}
+
+// grow makes room for more of a head.
+func (u *upstream) grow() bool {
+	if u.r > 0 {
+		u.w = copy(u.buf, u.buf[u.r:u.w])
+		u.r = 0
+		u.resp.Reset()
+		return true
+	}
+	if len(u.buf) >= maxAnswerHead {
+		return false
+	}
+	b := make([]byte, 2*len(u.buf))
+	copy(b, u.buf[:u.w])
+	u.buf = b
+	u.resp.Reset()
+	return true
+}
+
+// close ends the connection.
+func (u *upstream) close() { _ = u.sock.Close() }
+
+// idle is the connections to one member that nobody uses. The last one that came goes first: the others may cool down and
+// be closed.
+type idle struct {
+	mu     sync.Mutex // guards list and closed
+	list   []*upstream
+	closed bool // the member is gone: nothing rests here any more
+}
+
+func (i *idle) take() *upstream {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := len(i.list) - 1
+	if n < 0 {
+		return nil
+	}
+	u := i.list[n]
+	i.list[n] = nil
+	i.list = i.list[:n]
+	return u
+}
+
+func (i *idle) put(u *upstream, limit int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed || len(i.list) >= limit {
+		return false
+	}
+	i.list = append(i.list, u)
+	return true
+}
+
+// expire takes out what has rested since before then; all of it if the member is gone.
+func (i *idle) expire(before time.Duration, gone bool) (old []*upstream) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.closed = i.closed || gone
+	n := 0
+	for n < len(i.list) && (gone || i.list[n].rested < before) {
+		n++
+	}
+	old = append(old, i.list[:n]...)
+	rest := copy(i.list, i.list[n:])
+	clear(i.list[rest:])
+	i.list = i.list[:rest]
+	return old
+}
+
+// idleOf returns a member's idle list.
+func (w *Web) idleOf(m *pool.Member) *idle {
+	if i, ok := w.idles.Load(m); ok {
+		return i.(*idle)
+	}
+	i, _ := w.idles.LoadOrStore(m, &idle{})
+	return i.(*idle)
+}
+
+// connect returns an idle connection to m, or a new one if there is none or fresh asks for it.
+func (w *Web) connect(ctx context.Context, m *pool.Member, fresh bool, timeout time.Duration) (*upstream, error) {
+	if !fresh {
+		if u := w.idleOf(m).take(); u != nil {
+			u.reused = true
+			return u, nil
+		}
+	}
+	d := net.Dialer{Timeout: timeout, KeepAlive: 60 * time.Second}
+	nc, err := d.DialContext(ctx, "tcp", m.Address)
+	if err != nil {
+		m.Stats.ConnectErrors.Add(1)
+		return nil, err
+	}
+	m.Stats.Connects.Add(1)
+	u := &upstream{sock: w.timer.Wrap(nc, nil), member: m}
+	u.step = u.advance
+	return u, nil
+}
+
+// rest puts a connection whose framing is provably clean back for others, or closes it.
+func (w *Web) rest(u *upstream, limit int) {
+	u.x, u.head, u.buf, u.body = nil, nil, nil, nil
+	u.rested = w.timer.Now()
+	if u.r != u.w || !u.sock.Arm(0) || w.draining.Load() || !w.idleOf(u.member).put(u, limit) {
+		u.close()
+	}
+}

@@ -1,0 +1,389 @@
+// Package web is the HTTP load balancer: it receives requests, finds their route, gives them to a member of the route's pool
+// and relays the answer.
+//
+// Start at [Web.Prepare] for the life of a configuration, at conn for the life of a client connection, and at exchange for
+// the life of a request: conn receives it, serve routes it, forward tries members, upstream talks to one, relay passes the
+// answer on. The wire codec is web/http1; what makes connections cheap is internal/sock.
+//
+// It judges no member's health (it reports to package health) and picks none (package policy does, through package pool). It
+// promises that a reload disturbs nothing that has not changed, and that no request is sent twice unless nobody can notice.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"skein/config"
+	"skein/internal/listen"
+	"skein/internal/sock"
+	"skein/pool"
+)
+
+// Options are what web needs of others.
+type Options struct {
+	Sockets *listen.Set
+	Health  Reporter
+	Stdout  io.Writer // of the access log without a file
+	Plain   bool      // every connection goes through net.Conn; for tests
+}
+
+// Web is the HTTP service.
+type Web struct {
+	log     *slog.Logger
+	sockets *listen.Set
+	health  Reporter
+	stdout  io.Writer
+	timer   *sock.Timer
+	stats   Stats
+	works   sync.Pool // *work
+	bodies  sync.Pool // []byte
+	tunnels *sync.Pool
+	idles   sync.Map // *pool.Member -> *idle
+	access  atomic.Pointer[accessLog]
+
+	draining atomic.Bool // no keep-alive any more
+	stopping atomic.Bool // time is up
+
+	mu      sync.Mutex // guards what follows
+	ports   map[string]*port
+	set     *pool.Set
+	drain   time.Duration
+	sites   map[string]*SiteStats
+	running bool
+	conns   sync.WaitGroup
+}
+
+// New returns a Web that does nothing before Prepare and Run.
+func New(log *slog.Logger, o Options) *Web {
+	w := &Web{log: log, sockets: o.Sockets, health: o.Health, stdout: o.Stdout, timer: sock.NewTimer(), ports: map[string]*port{}, sites: map[string]*SiteStats{}, tunnels: sock.NewTunnelBuffers()}
+	w.timer.Plain = o.Plain
+	w.works.New = newWork
+	w.bodies.New = func() any { return make([]byte, bodySize) }
+	off, _ := openAccessLog("off", "", io.Discard)
+	w.access.Store(off)
+	return w
+}
+
+// Prepare makes the routing tables of c and opens the sockets that they need.
+func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (commit, discard func(), err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fresh := map[string]*SiteStats{}
+	tables := newTables(c, set, func(name string) *SiteStats {
+		s := w.sites[name]
+		if s == nil {
+			s = &SiteStats{}
+		}
+		fresh[name] = s
+		return s
+	})
+	opened := map[string]*port{}
+	var log *accessLog
+	discard = func() {
+		for _, p := range opened {
+			p.l.Release()
+		}
+		if log != nil {
+			log.close()
+		}
+	}
+	for _, h := range c.HTTP {
+		for _, address := range h.Listen {
+			if w.ports[address] != nil || opened[address] != nil {
+				continue
+			}
+			l, err := w.sockets.Open(ctx, address)
+			if err != nil {
+				discard()
+				return nil, nil, fmt.Errorf("%s:%d: http %q: %w", h.Pos.File, h.Pos.Line, h.Name, err)
+			}
+			opened[address] = &port{address: address, l: l, clients: map[string]int{}}
+		}
+	}
+	if a := w.access.Load(); a.format != c.Log.Access || a.path != c.Log.AccessFile {
+		if log, err = openAccessLog(c.Log.Access, c.Log.AccessFile, w.stdout); err != nil {
+			log = nil
+			discard()
+			return nil, nil, fmt.Errorf("log: open access file: %w", err)
+		}
+	}
+	commit = func() { w.commit(c, set, tables, opened, log, fresh) }
+	return commit, discard, nil
+}
+
+func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, opened map[string]*port, log *accessLog, sites map[string]*SiteStats) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.set, w.sites = set, sites
+	w.drain = 0
+	for _, h := range c.HTTP {
+		w.drain = max(w.drain, h.Timeouts.Drain)
+	}
+	for address, t := range tables {
+		if p := w.ports[address]; p != nil {
+			p.table.Store(t)
+		}
+	}
+	for address, p := range opened {
+		p.table.Store(tables[address])
+		w.ports[address] = p
+		if w.running {
+			go w.accept(p)
+		}
+	}
+	for address, p := range w.ports {
+		if tables[address] == nil {
+			delete(w.ports, address)
+			w.retire(p)
+		}
+	}
+	if log != nil {
+		w.access.Swap(log).close()
+	}
+}
+
+// retire closes a port that is no longer configured. Its idle connections end, its running requests finish, its tunnels live
+// on.
+func (w *Web) retire(p *port) {
+	p.retired.Store(true)
+	p.l.Release()
+	w.nudgeIdle(func(c *conn) bool { return c.port == p })
+}
+
+// nudgeIdle wakes connections that wait for a request, so that they end.
+func (w *Web) nudgeIdle(which func(*conn) bool) {
+	w.timer.Each(func(owner any) {
+		if c, ok := owner.(*conn); ok && !c.active.Load() && which(c) {
+			c.sock.Nudge()
+		}
+	})
+}
+
+// Run serves until ctx ends, and then until the running requests have ended or their time is up.
+func (w *Web) Run(ctx context.Context) error {
+	timing, stop := context.WithCancel(context.Background())
+	defer stop()
+	var own sync.WaitGroup
+	own.Go(func() { w.timer.Run(timing) })
+	own.Go(func() { w.keepHouse(timing) })
+	own.Go(func() { w.writeLog(timing) })
+	w.mu.Lock()
+	w.running = true
+	for _, p := range w.ports {
+		go w.accept(p)
+	}
+	w.mu.Unlock()
+	<-ctx.Done()
+	w.shutDown()
+	stop()
+	own.Wait()
+	w.access.Load().close()
+	return nil
+}
+
+// shutDown ends in the order that costs visitors least: no new connections, idle ones end, running requests get their time.
+func (w *Web) shutDown() {
+	w.mu.Lock()
+	w.draining.Store(true)
+	w.running = false
+	drain := w.drain
+	for a, p := range w.ports {
+		p.l.Release()
+		delete(w.ports, a)
+	}
+	w.mu.Unlock()
+	w.nudgeIdle(func(*conn) bool { return true })
+	done := make(chan struct{})
+	go func() {
+		w.conns.Wait()
+		close(done)
+	}()
+	late := time.NewTimer(drain)
+	defer late.Stop()
+	again := time.NewTicker(sock.Tick)
+	defer again.Stop()
+	for {
+		select {
+		case <-done:
+			w.closeIdle(nil)
+			return
+		case <-again.C:
+			w.nudgeIdle(func(*conn) bool { return true })
+		case <-late.C:
+			w.log.Warn("requests were cut off at the end of the drain time", "connections", w.stats.Connections.Load(), "after", drain)
+			w.cutOff()
+			<-done
+			w.closeIdle(nil)
+			return
+		}
+	}
+}
+
+// Stop ends what still runs at once; Run returns soon after its context ends.
+func (w *Web) Stop() { w.cutOff() }
+
+// cutOff aborts every connection, to clients and to members.
+func (w *Web) cutOff() {
+	w.stopping.Store(true)
+	w.draining.Store(true)
+	w.timer.AbortAll()
+}
+
+// port is one listening address.
+type port struct {
+	address string
+	l       *listen.Listener
+	table   atomic.Pointer[table]
+	retired atomic.Bool
+	open    atomic.Int64
+
+	mu      sync.Mutex // guards clients
+	clients map[string]int
+}
+
+// accept takes connections until the listener is closed.
+func (w *Web) accept(p *port) {
+	pause := time.Duration(0)
+	for {
+		nc, err := p.l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors or memory: those who wait in the backlog are better served a little later than never.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			w.stats.AcceptErrors.Add(1)
+			w.log.Warn("connection was not accepted", "listen", p.address, "error", err, "pause", pause)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		w.begin(p, nc)
+	}
+}
+
+func (w *Web) begin(p *port, nc net.Conn) {
+	if w.draining.Load() {
+		_ = nc.Close()
+		return
+	}
+	c := &conn{w: w, port: p}
+	c.sock = w.timer.Wrap(nc, c)
+	c.guard.sock = c.sock
+	c.who.addr = c.sock.Remote().Addr()
+	c.who.ip = c.who.addr.String()
+	if !p.admit(c) {
+		w.stats.Refused.Add(1)
+		c.sock.Reset()
+		_ = c.sock.Close()
+		return
+	}
+	w.stats.Accepted.Add(1)
+	w.stats.Connections.Add(1)
+	w.conns.Add(1)
+	go func() {
+		defer w.conns.Done()
+		c.serve()
+		w.stats.Connections.Add(-1)
+	}()
+}
+
+// admit counts a connection, unless its port or its client has too many.
+func (p *port) admit(c *conn) bool {
+	l := &p.table.Load().settings.Limits
+	if l.Conns > 0 && p.open.Load() >= int64(l.Conns) {
+		return false
+	}
+	if l.ConnsPerClient > 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.clients[c.who.ip] >= l.ConnsPerClient {
+			return false
+		}
+		p.clients[c.who.ip]++
+		c.counted = true
+	}
+	p.open.Add(1)
+	return true
+}
+
+func (p *port) left(c *conn) {
+	p.open.Add(-1)
+	if !c.counted {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[c.who.ip]--; p.clients[c.who.ip] <= 0 {
+		delete(p.clients, c.who.ip)
+	}
+}
+
+// keepHouse closes connections to members that have rested too long or whose member is gone.
+func (w *Web) keepHouse(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			w.mu.Lock()
+			set := w.set
+			w.mu.Unlock()
+			w.closeIdle(set)
+		}
+	}
+}
+
+// closeIdle closes what has rested too long, and everything that belongs to no member of set.
+func (w *Web) closeIdle(set *pool.Set) {
+	keep := map[*pool.Member]time.Duration{}
+	if set != nil {
+		for _, p := range set.Pools() {
+			d := p.Config().Timeouts.KeepAlive
+			for _, m := range p.Members() {
+				keep[m] = d
+			}
+		}
+	}
+	now := w.timer.Now()
+	w.idles.Range(func(k, v any) bool {
+		m, i := k.(*pool.Member), v.(*idle)
+		d, live := keep[m]
+		for _, u := range i.expire(now-d, !live) {
+			u.close()
+		}
+		if !live {
+			w.idles.Delete(m)
+		}
+		return true
+	})
+}
+
+// writeLog writes the access log once a second, or when much has gathered.
+func (w *Web) writeLog(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		l := w.access.Load()
+		select {
+		case <-ctx.Done():
+			l.flush(w.log)
+			return
+		case <-t.C:
+		case <-l.wake:
+		}
+		l.flush(w.log)
+	}
+}
+
+// Reopen opens the access log's file anew, after it was moved away.
+func (w *Web) Reopen() error { return w.access.Load().reopen() }
