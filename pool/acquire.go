@@ -149,6 +149,9 @@ func (q *queue) remove(e *list.Element) {
 
 func (p *Pool) wait(k Key, prefer *Member, except *Mask, cancel <-chan struct{}) (*Member, error) {
 	c := p.cfg.Load()
+	if p.queue.waiting.Load() >= int64(c.Queue) {
+		return nil, ErrQueueFull // also found below, but in an overload this should cost nothing
+	}
 	// The mask is copied: the caller's must not be made to escape by those who do not wait.
 	mask := *except
 	w := &waiter{key: k, prefer: prefer, except: &mask, got: make(chan *Member, 1)}
