@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"os"
 
 	"skein/admin"
 	"skein/cluster"
@@ -12,6 +12,7 @@ import (
 	"skein/health"
 	"skein/internal/listen"
 	"skein/pool"
+	"skein/web"
 )
 
 // part is one entry of the list of services.
@@ -41,7 +42,12 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		return parts{}, fmt.Errorf("state %s: %w", c.State, err)
 	}
 	monitor := health.New(e.log, nil)
-	sites := &standin{set: listen.NewSet(), servers: map[string]*http.Server{}}
+	sites := web.New(e.log, web.Options{
+		Sockets: listen.NewSet(),
+		Health:  monitor,
+		Stdout:  os.Stdout,
+		Plain:   os.Getenv("SKEIN_SOCK") == "plain",
+	})
 	control := admin.New(e.log, admin.Sources{
 		Version:    e.o.Version,
 		Started:    e.started,
