@@ -65,6 +65,8 @@ var chunkCases = []chunkCase{
 	// Line ends.
 	{"bare LF after size", "9112 7.1", "5\nhello\r\n" + last, "400"},
 	{"bare CR after size", "9112 7.1", "5\rhello\r\n" + last, "400"},
+	{"other byte for LF after size", "9112 7.1", "5\rXhello\r\n" + last, "400"},
+	{"other byte for LF after last size", "9112 7.1", "0\rX\r\n", "400"},
 	{"CR CR LF after size", "9112 7.1", "5\r\r\nhello\r\n" + last, "400"},
 	{"LF CR after size", "9112 7.1", "5\n\rhello\r\n" + last, "400"},
 	{"bare LF after data", "9112 7.1", "5\r\nhello\n" + last, "400"},

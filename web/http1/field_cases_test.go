@@ -174,6 +174,7 @@ var fieldCases = []requestCase{
 	{"upgrade list with h2c", "9113 3.1", with("Connection: Upgrade", "Upgrade: websocket, h2c"), plain},
 	{"upgrade list", "9110 7.8", with("Connection: Upgrade", "Upgrade: websocket, foo"), plain},
 	{"two upgrades", "9110 7.8", with("Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c"), plain},
+	{"two upgrades, h2c first", "9113 3.1", with("Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket"), plain},
 	{"upgrade empty", "9110 7.8", with("Connection: Upgrade", "Upgrade:"), plain},
 	{"upgrade not a token", "9110 7.8", with("Connection: Upgrade", "Upgrade: web socket"), plain},
 	{"upgrade with empty version", "9110 7.8", with("Connection: Upgrade", "Upgrade: websocket/"), plain},

@@ -16,12 +16,12 @@ const (
 // framing collects the fields of one head that decide over its body and its connection.
 type framing struct {
 	lengths, codings int    // number of Content-Length and Transfer-Encoding lines
-	length           int64  // the first Content-Length
-	coding           []byte // the first Transfer-Encoding
+	length           int64  // the last Content-Length
+	coding           []byte // the last Transfer-Encoding
 	close, keepAlive bool   // connection options
 	upgrade          bool   // connection option
 	upgrades         int    // number of Upgrade lines
-	protocol         []byte // the first Upgrade
+	protocol         []byte // the last Upgrade
 }
 
 // parseLength reads 1*DIGIT that fits an int64: no sign, no white space, no list.

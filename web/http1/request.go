@@ -56,7 +56,7 @@ func (r *Request) requestLine(buf []byte, lim Limits) (int, *Error) {
 		i := c.line
 		// RFC 9112 section 2.2: an empty line before the request should be ignored (old browsers sent one after a POST's
 		// body). One is; a second would let a sender fill our time with nothing.
-		if i == 0 && buf[0] == '\r' {
+		if buf[0] == '\r' {
 			if len(buf) < 2 {
 				return 0, nil
 			}
