@@ -10,12 +10,14 @@ import (
 // program's default. They are printed into docs/performance.md, so they are written to be read.
 
 func skeinConfig(s setup) string {
-	log := "log {\n  access = \"off\"\n}\n"
+	rest := "log {\n  access = \"off\"\n}\n"
 	if s.Log != "" {
-		log = fmt.Sprintf("log {\n  access      = \"combined\"\n  access_file = %q\n}\n", s.Log)
+		rest = fmt.Sprintf("log {\n  access      = \"combined\"\n  access_file = %q\n}\n", s.Log)
 	}
+	// Its own directory for what a skein that serves this machine has in the usual places.
+	rest += fmt.Sprintf("state = %q\nadmin {\n  socket = %q\n}\n", s.Dir+"/state", s.Dir+"/skein.sock")
 	if s.Routes == 0 && s.Members == 0 {
-		return fmt.Sprintf("http \"bench\" {\n  listen  = %q\n  servers = [\"127.0.0.1:%d\"]\n}\n%s", s.Listen, s.Origin, log)
+		return fmt.Sprintf("http \"bench\" {\n  listen  = %q\n  servers = [\"127.0.0.1:%d\"]\n}\n%s", s.Listen, s.Origin, rest)
 	}
 	var b strings.Builder
 	b.WriteString("pool \"web\" {\n  servers = [\n")
@@ -26,7 +28,7 @@ func skeinConfig(s setup) string {
 	for i := range s.Routes {
 		fmt.Fprintf(&b, "  route \"/r%d/\" {\n    pool = pool.web\n  }\n", i)
 	}
-	b.WriteString("}\n" + log)
+	b.WriteString("}\n" + rest)
 	return b.String()
 }
 

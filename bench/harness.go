@@ -114,7 +114,7 @@ func (h *harness) find(ctx context.Context, report *Report) {
 		h.present = append(h.present, p)
 		report.Programs = append(report.Programs, Program{
 			Name: p.name, Version: version,
-			Config: p.config(setup{Dir: "DIR", Listen: "127.0.0.1:8080", Origin: 8081}),
+			Config: p.config(setup{Dir: "/tmp/bench", Listen: "127.0.0.1:8080", Origin: 8081}),
 		})
 	}
 }
@@ -128,8 +128,8 @@ func build(ctx context.Context, program string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
 	cmd.Dir = strings.TrimSpace(string(dir))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("build skein: %w: %s", err, first)
+		lines := strings.SplitN(strings.TrimSpace(string(out)), "\n", 3)
+		return fmt.Errorf("build skein: %w: %s", err, strings.Join(lines[:min(2, len(lines))], " "))
 	}
 	return nil
 }

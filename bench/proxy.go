@@ -38,8 +38,6 @@ func proxies() []proxy {
 		{
 			name: "skein", from: "this source", version: []string{"version"}, file: "bench.hcl", config: skeinConfig, inGo: true,
 			argv: func(program, file string) []string { return []string{program, "run", file} },
-			// Keeps the control socket of a skein that serves this machine out of it.
-			env: func(dir string) []string { return []string{"XDG_RUNTIME_DIR=" + dir, "RUNTIME_DIRECTORY=" + dir} },
 		},
 		{
 			name: "nginx", program: "nginx", from: "apt install nginx-light", version: []string{"-v"}, file: "nginx.conf",

@@ -74,7 +74,14 @@ func (h *harness) once(ctx context.Context, c contender, load Load, p *instance)
 	}
 	load.Address, load.Group = p.address, p.group()
 	load.Paths, load.WarmupRequests = c.paths, c.warm
-	return h.drive(ctx, load)
+	r, err := h.drive(ctx, load)
+	select {
+	case <-p.ended:
+		// Its own words say more than those of the driver.
+		return Result{}, p.explain("ended under load")
+	default:
+		return r, err
+	}
 }
 
 // halfLoad finds the rate of the open loop: half of what the slower of nginx and skein does in a closed loop, so that
