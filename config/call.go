@@ -76,7 +76,7 @@ func (ev evaluator) call(e *hclsyntax.FunctionCallExpr, at hcl.Range) value {
 			return v
 		}
 	}
-	v.kind = text
+	v.kind, v.loose = text, e.Name != "secret"
 	return v
 }
 

@@ -147,7 +147,7 @@ func (d *decoder) readStatus(b *body, v value) (StatusRange, bool) {
 		r.From, _ = v.whole()
 		r.To = r.From
 	} else {
-		if !b.want("status", v, text, `a status code such as 200 or a range such as "200-299"`) {
+		if !b.want("status", &v, text, `a status code such as 200 or a range such as "200-299"`) {
 			return r, false
 		}
 		from, to, ranged := strings.Cut(v.text, "-")

@@ -52,8 +52,12 @@ func (b *body) value(key string) value {
 	return *a.val
 }
 
-// want reports a value of the wrong kind. It says whether the value can be used.
-func (b *body) want(key string, v value, k kind, form string) bool {
+// want reports a value of the wrong kind. It says whether the value can be used. What env and file bring is text, and
+// becomes the number or the true or false that is wanted.
+func (b *body) want(key string, v *value, k kind, form string) bool {
+	if v.loose {
+		v.become(k)
+	}
 	switch v.kind {
 	case k:
 		if k == text && v.secret {
@@ -68,13 +72,17 @@ func (b *body) want(key string, v value, k kind, form string) bool {
 	if v.kind == text || v.kind == number || v.kind == ref {
 		got = v.show()
 	}
-	b.d.fail(v.at, "Wrong kind of value", "%s is %s, not %s.", key, form, got)
+	hint := ""
+	if t := (value{kind: text, text: v.text}); v.kind == text && !v.secret && t.become(k) {
+		hint = " Leave out the quotes."
+	}
+	b.d.fail(v.at, "Wrong kind of value", "%s is %s, not %s.%s", key, form, got, hint)
 	return false
 }
 
 // str reads a text.
 func (b *body) str(key, def string) string {
-	if v := b.value(key); b.has(key) && b.want(key, v, text, "a text in quotes") {
+	if v := b.value(key); b.has(key) && b.want(key, &v, text, "a text in quotes") {
 		return v.text
 	}
 	return def
@@ -83,7 +91,7 @@ func (b *body) str(key, def string) string {
 // choice reads one of a few words.
 func (b *body) choice(key, def string, words ...string) string {
 	v := b.value(key)
-	if !b.has(key) || !b.want(key, v, text, "a text in quotes") {
+	if !b.has(key) || !b.want(key, &v, text, "a text in quotes") {
 		return def
 	}
 	for _, w := range words {
@@ -105,7 +113,7 @@ func quoted(words []string) string {
 
 // flag reads true or false.
 func (b *body) flag(key string, def bool) bool {
-	if v := b.value(key); b.has(key) && b.want(key, v, boolean, "true or false without quotes") {
+	if v := b.value(key); b.has(key) && b.want(key, &v, boolean, "true or false without quotes") {
 		return v.truth
 	}
 	return def
@@ -114,7 +122,7 @@ func (b *body) flag(key string, def bool) bool {
 // count reads a whole number.
 func (b *body) count(key string, def, low, high int) int {
 	v := b.value(key)
-	if !b.has(key) || !b.want(key, v, number, "a number") {
+	if !b.has(key) || !b.want(key, &v, number, "a number") {
 		return def
 	}
 	n, ok := v.whole()
@@ -135,7 +143,7 @@ func (b *body) time(key string, def, low, high time.Duration) time.Duration {
 		b.d.fail(v.at, "Time without a unit", "%s is a time with its unit, in quotes: \"%vs\" or \"%vms\".", key, v.number, v.number)
 		return def
 	}
-	if !b.want(key, v, text, `a time such as "10s"`) {
+	if !b.want(key, &v, text, `a time such as "10s"`) {
 		return def
 	}
 	t, err := parseDuration(v.text)
@@ -156,9 +164,12 @@ func (b *body) share(key string, def float64) float64 {
 	if !b.has(key) {
 		return def
 	}
+	if v.loose {
+		v.become(number)
+	}
 	f := v.number
 	if v.kind != number {
-		if !b.want(key, v, text, `a share such as "20%"`) {
+		if !b.want(key, &v, text, `a share such as "20%"`) {
 			return def
 		}
 		var err error
@@ -180,6 +191,9 @@ func (b *body) size(key string, def, low, high int64) int64 {
 	if !b.has(key) {
 		return def
 	}
+	if v.loose {
+		v.become(number)
+	}
 	var n int64
 	if v.kind == number {
 		w, ok := v.whole()
@@ -189,7 +203,7 @@ func (b *body) size(key string, def, low, high int64) int64 {
 		}
 		n = int64(w)
 	} else {
-		if !b.want(key, v, text, `a size such as "16KiB"`) {
+		if !b.want(key, &v, text, `a size such as "16KiB"`) {
 			return def
 		}
 		var err error
@@ -221,7 +235,7 @@ func (b *body) list(key string) []value {
 func (b *body) texts(key string) []value {
 	var out []value
 	for _, v := range b.list(key) {
-		if b.want(key, v, text, "a text, or a list of texts") {
+		if b.want(key, &v, text, "a text, or a list of texts") {
 			out = append(out, v)
 		}
 	}
@@ -230,7 +244,7 @@ func (b *body) texts(key string) []value {
 
 // object reads the entries of an object.
 func (b *body) object(key, form string) []entry {
-	if v := b.value(key); b.has(key) && b.want(key, v, object, form) {
+	if v := b.value(key); b.has(key) && b.want(key, &v, object, form) {
 		return v.entries
 	}
 	return nil

@@ -218,12 +218,22 @@ func (r *report) finish() []Problem {
 	return r.problems
 }
 
-// err returns everything as an error, or nil if there is no more than warnings.
+// err returns the errors, or nil if there are none. Warnings are left out beside errors: a pool that nothing uses is most
+// often one whose name was mistyped.
 func (r *report) err() error {
 	if r.errors == 0 {
 		return nil
 	}
+	r.problems = slices.DeleteFunc(r.problems, func(p Problem) bool { return p.Severity == SeverityWarning })
 	return &Diagnostics{Problems: r.finish(), src: r.src}
+}
+
+// sentence ends a text with a full stop, if it does not end already.
+func sentence(s string) string {
+	if strings.HasSuffix(s, "?") || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
 }
 
 // clean replaces control characters that a value of the file may have brought into a text. Line breaks are ours.

@@ -46,7 +46,7 @@ func (d *decoder) readErrorPages(b *body) map[int]ErrorPage {
 }
 
 func (d *decoder) readErrorPage(b *body, e entry) (ErrorPage, bool) {
-	if !b.want("an error page", e.value, text, "the path of a file") {
+	if !b.want("an error page", &e.value, text, "the path of a file") {
 		return ErrorPage{}, false
 	}
 	kind := pageType(e.text)

@@ -14,16 +14,13 @@ func Format(name string, src []byte) ([]byte, error) {
 		d.parse()
 		return nil, d.err()
 	}
-	if at, detail := guard(src, name); at != nil {
-		d.fail(*at, noExpressions, "%s", detail)
+	if !d.guard() {
 		return nil, d.err()
 	}
 	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if diags.HasErrors() {
 		d.addHCL(diags)
-		if root, ok := f.Body.(*hclsyntax.Body); ok {
-			d.block = contexts(d.fromHCL(root, "", hcl.Range{}, &scope{}))
-		}
+		d.block = d.brokenContexts(f)
 		return nil, d.err()
 	}
 	return hclwrite.Format(src), nil

@@ -13,12 +13,18 @@ import (
 const (
 	maxFile  = 4 << 20 // bytes of a configuration file
 	maxDepth = 50      // of brackets and quotes; the deepest real file has 5
+	maxUnary = 20      // operators in a row that call for another
+	maxOther = 200     // conditionals and template directives; the language has none, but each has a clear error below this
 )
 
-// guard checks the source of a file in HCL's own syntax. It returns the place of the trouble, or nil.
-func guard(src []byte, file string) (*hcl.Range, string) {
-	tokens, _ := hclsyntax.LexConfig(src, file, hcl.InitialPos)
-	return guardTokens(tokens)
+// guard checks the source of a file in HCL's own syntax, and reports.
+func (d *decoder) guard() bool {
+	tokens, _ := hclsyntax.LexConfig(d.src, d.name, hcl.InitialPos)
+	at, detail := guardTokens(tokens)
+	if at != nil {
+		d.fail(*at, "Nested too deep", "%s", detail)
+	}
+	return at == nil
 }
 
 // guardTemplate checks a string of the JSON twin. It returns what is wrong, or "".
@@ -29,9 +35,9 @@ func guardTemplate(src []byte) string {
 }
 
 func guardTokens(tokens hclsyntax.Tokens) (*hcl.Range, string) {
-	depth, minus := 0, 0
+	depth, unary, other := 0, 0, 0
 	for i, t := range tokens {
-		run := 0
+		run := 0 // of unary operators, this one included
 		switch t.Type {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOQuote,
 			hclsyntax.TokenOHeredoc, hclsyntax.TokenTemplateInterp:
@@ -39,14 +45,14 @@ func guardTokens(tokens hclsyntax.Tokens) (*hcl.Range, string) {
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote,
 			hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
 			depth = max(0, depth-1)
-		case hclsyntax.TokenMinus:
-			run = minus + 1
-		case hclsyntax.TokenQuestion, hclsyntax.TokenTemplateControl, hclsyntax.TokenBang:
-			return &tokens[i].Range, staticDetail
+		case hclsyntax.TokenMinus, hclsyntax.TokenBang:
+			run = unary + 1
+		case hclsyntax.TokenQuestion, hclsyntax.TokenTemplateControl:
+			other++
 		}
-		minus = run
-		if minus > 1 {
-			return &tokens[i].Range, staticDetail
+		unary = run
+		if unary > maxUnary || other > maxOther {
+			return &tokens[i].Range, "There are too many operators. " + staticDetail
 		}
 		if depth > maxDepth {
 			return &tokens[i].Range, fmt.Sprintf("Brackets are nested more than %d deep.", maxDepth)

@@ -105,7 +105,7 @@ func (d *decoder) fieldValue(b *body, e entry) (HeaderValue, bool) {
 		}
 		return HeaderValue{Name: e.key, Value: v.text, Secret: true}, true
 	}
-	if !b.want(e.key, v, text, "a text in quotes") {
+	if !b.want(e.key, &v, text, "a text in quotes") {
 		return HeaderValue{}, false
 	}
 	if problem := badFieldValue(v.text); problem != "" {

@@ -13,7 +13,7 @@ func (d *decoder) readHosts(b *block, p *placedHTTP) {
 	}
 	seen := map[string]bool{}
 	for _, v := range items {
-		if !b.want("hosts", v, text, "a host name, or a list of them") {
+		if !b.want("hosts", &v, text, "a host name, or a list of them") {
 			continue
 		}
 		name, problem := siteHost(v.text)

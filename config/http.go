@@ -173,10 +173,10 @@ func (d *decoder) poolOf(b *body, here bool) *Pool {
 	case !b.has("pool") || v.kind == bad || v.kind == unjudged:
 		return nil
 	case v.kind == text && !v.secret:
-		d.fail(v.at, "Reference needed", "pool takes a reference without quotes: write pool.%s. To name servers here, use servers = [...].", wordOr(strings.TrimPrefix(v.text, "pool."), "web"))
+		d.fail(v.at, "Reference needed", "pool takes a reference: write %s. To name servers here, use servers.", d.written(reference{"pool", wordOr(strings.TrimPrefix(v.text, "pool."), "web")}))
 		return nil
 	case v.kind != ref:
-		d.fail(v.at, "Wrong kind of value", "pool is a reference such as pool.web, not %s.", v.kind)
+		d.fail(v.at, "Wrong kind of value", "pool is a reference such as pool.web, not %s.", v.show())
 		return nil
 	case v.ref.root != "pool":
 		d.fail(v.at, "Wrong reference", "pool takes a pool, not %s.", v.ref)

@@ -23,7 +23,7 @@ func (d *decoder) readListen(b *block, p *placedHTTP) {
 			d.fail(v.at, "Not an address", "listen is an address in quotes: \":%d\" is port %d of every address.", n, n)
 			continue
 		}
-		if !b.want("listen", v, text, "an address such as \":8080\"") {
+		if !b.want("listen", &v, text, "an address such as \":8080\"") {
 			continue
 		}
 		addr, problem := listenAddress(v.text)
@@ -50,6 +50,9 @@ func listenAddress(s string) (addr, problem string) {
 		return "", "the port is missing, as in \":8080\""
 	}
 	host, port := s[:i], s[i+1:]
+	if strings.HasSuffix(s, "]") {
+		return "", "the port is missing, as in \"" + s + ":8080\""
+	}
 	if _, err := netip.ParseAddr(s); err == nil {
 		return "", "the port is missing; IPv6 with a port is written \"[" + s + "]:8080\""
 	}

@@ -117,12 +117,15 @@ func CheckAll(file string, o Options) ([]Problem, error) {
 		}
 		other := o
 		other.Node, other.Elsewhere = node, true
-		if _, err := Load(file, other); err != nil {
-			var more *Diagnostics
-			if !errors.As(err, &more) {
-				return nil, err
-			}
+		c, err := Load(file, other)
+		var more *Diagnostics
+		switch {
+		case err == nil:
+			warnings = merge(warnings, c.Warnings)
+		case errors.As(err, &more):
 			problems, src = merge(problems, more.Problems), more.src
+		default:
+			return nil, err
 		}
 	}
 	// A machine that is no node of the file may well check it: that alone is no mistake here.
@@ -162,16 +165,30 @@ func (d *decoder) parse() *body {
 	if strings.HasSuffix(d.name, ".json") {
 		return d.parseJSON(start)
 	}
-	if at, detail := guard(d.src, d.name); at != nil {
-		d.fail(*at, noExpressions, "%s", detail)
+	if !d.guard() {
 		return nil
 	}
 	f, diags := hclsyntax.ParseConfig(d.src, d.name, hcl.InitialPos)
 	if diags.HasErrors() {
 		d.addHCL(diags)
+		d.block = d.brokenContexts(f)
 		return nil
 	}
 	return d.fromHCL(f.Body.(*hclsyntax.Body), "", start, &scope{})
+}
+
+// brokenContexts names the blocks of a file that does not parse, as far as the parser came. What the half of a tree would
+// say about names is not reported: it may be wrong.
+func (d *decoder) brokenContexts(f *hcl.File) func(offset int) string {
+	if f == nil {
+		return nil
+	}
+	b, ok := f.Body.(*hclsyntax.Body)
+	if !ok || b == nil {
+		return nil
+	}
+	silent := newDecoder(d.name, nil, Options{})
+	return contexts(silent.fromHCL(b, "", hcl.Range{}, &scope{}))
 }
 
 func (d *decoder) parseJSON(start hcl.Range) *body {
@@ -213,7 +230,7 @@ func (d *decoder) file(root *body) *Config {
 	c.Log = d.readLog(root.one("log"))
 	c.State = root.filePath("state", d.statePath())
 	d.listeners(blocks, root.one("admin"), c.Admin)
-	if len(root.blocks) == 0 || len(https) == 0 {
+	if len(https) == 0 && d.errors == 0 {
 		d.warn(root.at, "Nothing to do", "The file has no http block, so nothing listens.")
 	}
 	return c

@@ -54,9 +54,9 @@ func (d *decoder) nodes(b *body) map[string]bool {
 		switch {
 		case v.kind == bad || v.kind == unjudged:
 		case v.kind == text && !v.secret:
-			d.fail(v.at, "Reference needed", "nodes takes references: write server.%s or region.%s instead of %s.", wordOr(v.text, "lb1"), wordOr(v.text, "beijing"), v.show())
+			d.fail(v.at, "Reference needed", "nodes takes references: write %s instead of %s.", d.written(d.guess(v.text)), v.show())
 		case v.kind != ref:
-			d.fail(v.at, "Wrong kind of value", "nodes takes references such as server.lb1 and region.beijing, not %s.", v.kind)
+			d.fail(v.at, "Wrong kind of value", "nodes takes references such as server.lb1 and region.beijing, not %s.", v.show())
 		case v.ref.root == "server":
 			if s := d.server(v, "nodes"); s != nil {
 				set[s.Name] = true
@@ -76,6 +76,18 @@ func (d *decoder) nodes(b *body) map[string]bool {
 		}
 	}
 	return set
+}
+
+// guess is the reference that somebody who wrote a text may have meant.
+func (d *decoder) guess(s string) reference {
+	root, name, ok := strings.Cut(s, ".")
+	if ok && (root == "server" || root == "region") {
+		return reference{root, wordOr(name, "lb1")}
+	}
+	if _, region := d.regions[s]; region {
+		return reference{"region", s}
+	}
+	return reference{"server", wordOr(s, "lb1")}
 }
 
 func wordOr(s, def string) string {

@@ -34,7 +34,7 @@ func (d *decoder) readPolicy(b *body) Policy {
 		if p.Name != "hash" {
 			d.fail(b.nameAt("bounded"), "Key without effect", "Only the policy hash looks at bounded, and this pool's policy is %s.", p.Name)
 		}
-		if v := b.value("bounded"); b.want("bounded", v, number, "a number above 1, such as 1.25") {
+		if v := b.value("bounded"); b.want("bounded", &v, number, "a number above 1, such as 1.25") {
 			if !(v.number > 1 && v.number <= 100) {
 				d.fail(v.at, "Value out of range", "bounded is a number above 1 and up to 100, such as 1.25, not %s.", v.show())
 			}

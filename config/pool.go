@@ -268,7 +268,7 @@ func (d *decoder) readMembers(b *body, p *Pool, defaultPort int) {
 			d.fail(e.at, "No such server in the pool", "weights names %q, which is not one of this pool's servers.%s", shorten(e.key), didYouMean(e.key, known))
 			continue
 		}
-		if !b.want("the weight of "+e.key, e.value, number, "a number") {
+		if !b.want("the weight of "+e.key, &e.value, number, "a number") {
 			continue
 		}
 		n, ok := e.whole()

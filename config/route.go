@@ -189,7 +189,7 @@ func (d *decoder) readRedirect(b *block) *Redirect {
 		d.fail(b.where("status"), "Not a redirect", "status is 301, 302, 303, 307 or 308, not %d.", r.Status)
 	}
 	if problem := badRedirect(r.To); problem != "" {
-		d.fail(b.where("redirect"), "Not a place to redirect to", "%q: %s.", shorten(r.To), problem)
+		d.fail(b.where("redirect"), "Not a place to redirect to", "%q: %s", shorten(r.To), sentence(problem))
 	}
 	return r
 }
@@ -209,7 +209,10 @@ func badRedirect(s string) string {
 			return "a brace is not closed or not opened"
 		}
 		if !slices.Contains(known, name) {
-			return "there is no {" + name + "}; there are {scheme}, {host}, {path}, {query} and {uri}" + strings.TrimSuffix(didYouMean(name, known), "?")
+			if near := nearest(name, known); near != "" {
+				return "there is no {" + name + "}; did you mean {" + near + "}?"
+			}
+			return "there is no {" + name + "}; there are {scheme}, {host}, {path}, {query} and {uri}"
 		}
 		rest = after
 	}
@@ -223,12 +226,12 @@ func badRedirect(s string) string {
 		}
 	}
 	if strings.HasPrefix(s, "//") {
-		return "it begins with two slashes, which browsers take for a host; write https:// in front"
+		return "browsers take what follows two slashes for a host; write https:// in front"
 	}
 	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "{path}") || strings.HasPrefix(s, "{uri}") {
 		return ""
 	}
-	return "it begins with https://, http:// or /"
+	return "a place begins with https://, http:// or /"
 }
 
 // strip reads the prefix to take off. It ends where a part of the route's path ends.

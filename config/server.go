@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -59,7 +60,7 @@ func (d *decoder) readServers(root *body, c *Config) {
 
 func (d *decoder) readServerMap(b *body, region string, c *Config) {
 	for _, e := range b.object("servers", `an object such as { web1 = "10.0.0.21" }`) {
-		if !d.takeName(e.key, "server", e.at) || !b.want("the address of "+e.key, e.value, text, "a text in quotes") {
+		if !d.takeName(e.key, "server", e.at) || !b.want("the address of "+e.key, &e.value, text, "a text in quotes") {
 			continue
 		}
 		s := &Server{Name: e.key, Region: region, Weight: 1}
@@ -246,7 +247,7 @@ func (d *decoder) server(v value, key string) *Server {
 			return s
 		}
 		if d.names[v.text].kind == "server" {
-			d.fail(v.at, "Reference needed", "%q is the name of a server, but a text is an address. Write server.%s.", v.text, v.text)
+			d.fail(v.at, "Reference needed", "%q is the name of a server, but a text is an address. Write %s.", v.text, d.written(reference{"server", v.text}))
 			return nil
 		}
 		host, port, problem := splitAddress(v.text)
@@ -259,7 +260,7 @@ func (d *decoder) server(v value, key string) *Server {
 		return s
 	case bad, unjudged:
 	default:
-		d.fail(v.at, "Wrong kind of value", "%s takes references such as server.web1 and addresses such as \"10.0.0.11:8080\", not %s.", key, v.kind)
+		d.fail(v.at, "Wrong kind of value", "%s takes references such as server.web1 and addresses such as \"10.0.0.11:8080\", not %s.", key, v.show())
 	}
 	return nil
 }
@@ -277,6 +278,14 @@ func (d *decoder) literalServers(pools []*Pool) []*Server {
 		}
 	}
 	return out
+}
+
+// written is how the file's syntax writes a reference.
+func (d *decoder) written(r reference) string {
+	if strings.HasSuffix(d.name, ".json") {
+		return fmt.Sprintf("\"${%s}\"", r)
+	}
+	return r.String() + " without quotes"
 }
 
 // known lists the names of servers or regions, for suggestions.

@@ -1,11 +1,15 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // didYouMean returns ` Did you mean "web"?` (with a space in front) for the nearest of names, or "" if none is near.
 //
 // Near is the optimal string alignment distance (insert, delete, replace, swap neighbours): at most 1 for names of up to
-// 3 letters, 2 beyond. Ties go to the first name, so the answer is stable.
+// 3 letters, 2 beyond. Ties go to the first name, so the answer is stable. If none is, a name that begins as
+// the given one will do.
 func didYouMean(given string, names []string) string {
 	if name := nearest(given, names); name != "" {
 		return fmt.Sprintf(" Did you mean %q?", name)
@@ -31,7 +35,15 @@ func nearest(given string, names []string) string {
 			best, bestAt = name, n
 		}
 	}
-	return best
+	if best != "" {
+		return best
+	}
+	for _, name := range names { // "warning" for "warn"
+		if min(len(given), len(name)) >= 3 && name != given && (strings.HasPrefix(given, name) || strings.HasPrefix(name, given)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // distance is the optimal string alignment distance of two short strings, by bytes.

@@ -73,8 +73,8 @@ func (b *body) one(kind string) *block {
 		return nil
 	}
 	for _, c := range all[1:] {
-		b.d.fail(c.labelAt, "Block written twice", "There is already a %s block here, on line %d. Put all keys into one.",
-			kind, all[0].labelAt.Start.Line)
+		b.d.fail(c.labelAt, "Block written twice", "There is already %s block here, on line %d. Put all keys into one.",
+			article(kind), all[0].labelAt.Start.Line)
 	}
 	return all[0]
 }
@@ -107,13 +107,13 @@ func (d *decoder) fromHCL(src *hclsyntax.Body, path string, at hcl.Range, s *sco
 		n := &block{kind: c.Type, labelAt: c.TypeRange, whole: c.Range()}
 		switch {
 		case lang.Label != "" && len(c.Labels) == 0:
-			d.fail(c.TypeRange, "Missing name", "A %s block needs a %s: write %s \"...\" {.", c.Type, lang.Label, c.Type)
+			d.fail(c.TypeRange, "Missing name", "%s block needs a %s: write %s \"...\" {.", capital(article(c.Type)), lang.Label, c.Type)
 			continue
 		case lang.Label == "" && len(c.Labels) > 0:
-			d.fail(c.LabelRanges[0], "Name not expected", "A %s block has no name: write %s {.", c.Type, c.Type)
+			d.fail(c.LabelRanges[0], "Name not expected", "%s block has no name: write %s {.", capital(article(c.Type)), c.Type)
 			continue
 		case len(c.Labels) > 1:
-			d.fail(c.LabelRanges[1], "Name not expected", "A %s block has one %s only.", c.Type, lang.Label)
+			d.fail(c.LabelRanges[1], "Name not expected", "%s block has one %s only.", capital(article(c.Type)), lang.Label)
 			continue
 		case len(c.Labels) == 1:
 			n.label, n.labelAt = c.Labels[0], c.LabelRanges[0]
@@ -182,11 +182,13 @@ func (d *decoder) unknown(path, name string, at hcl.Range) {
 }
 
 func article(noun string) string {
-	if strings.ContainsRune("aeiou", rune(noun[0])) {
+	if strings.ContainsRune("aeiou", rune(noun[0])) || noun == "http" {
 		return "an " + noun
 	}
 	return "a " + noun
 }
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // contexts names the block at a byte offset, for problems.
 func contexts(root *body) func(offset int) string {

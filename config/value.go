@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -52,6 +53,7 @@ type value struct {
 	entries []entry
 	ref     reference
 	secret  bool // text must never be shown
+	loose   bool // text came from env or file, so it may stand for a number or for true or false
 	at      hcl.Range
 }
 
@@ -82,6 +84,23 @@ func (v value) show() string {
 		return v.ref.String()
 	}
 	return v.kind.String()
+}
+
+// become turns a text into the number, or the true or false, that it spells.
+func (v *value) become(k kind) bool {
+	switch {
+	case k == number:
+		f, err := strconv.ParseFloat(v.text, 64)
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+			return false
+		}
+		v.kind, v.number = number, f
+	case k == boolean && (v.text == "true" || v.text == "false"):
+		v.kind, v.truth = boolean, v.text == "true"
+	default:
+		return false
+	}
+	return true
 }
 
 // shorten keeps an error readable when the value is not what anybody meant.
