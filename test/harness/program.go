@@ -75,6 +75,11 @@ func (p *Program) Start() {
 
 // Kill is kill -9, for the process and its children.
 func (p *Program) Kill() {
+	select {
+	case <-p.exited:
+		return // its ID may be somebody else's by now
+	default:
+	}
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.exited
 }

@@ -213,3 +213,11 @@ func checkFields(t *testing.T, c answerCase, raw string, a *harness.Answer) {
 		}
 	}
 }
+
+func repeat(line string, n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = line
+	}
+	return lines
+}

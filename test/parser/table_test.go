@@ -12,31 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"skein/test/corpus"
 	"skein/test/harness"
 )
-
-// A request case.
-//
-// want is what the client must see, word by word:
-//
-//	200      an answer of the origin, so the request was forwarded
-//	400      an answer of skein with this status; the connection must end after it, unless "keep" follows
-//	100?     an interim answer that may come
-//	fin      the client closes its half now
-//	none     no answer: the connection ends, with nothing or with a 400 or 408
-//	close    the connection must end here
-//	keep     the connection must still work; this is what is tried after a 200 at the end anyway
-//
-// saw is what the origin must have seen, parts separated by "|":
-//
-//	GET /a HTTP/1.1   this line, exactly
-//	!TE               no field of this name
-//	body=hello        this body
-//	trailer X=a       this trailer
-//	next              the following parts are about the next request
-type requestCase struct {
-	name, section, send, want, saw string
-}
 
 // paths are the two ways by which skein moves bytes.
 var paths = []struct {
@@ -46,8 +24,6 @@ var paths = []struct {
 	{"fast", nil},
 	{"plain", []harness.Option{harness.Plain()}},
 }
-
-const probe = "GET /probe HTTP/1.1\r\nHost: h\r\n\r\n"
 
 // echo answers each request with the bytes that arrived.
 func echo(p *harness.Peer) {
@@ -64,23 +40,23 @@ func echo(p *harness.Peer) {
 
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	cases := slices.Concat(lineCases, targetCases, hostCases, fieldCases, framingCases, chunkCases, smuggleCases, hopCases, turnCases)
+	cases := corpus.Requests()
 	if len(cases) < 200 {
 		t.Errorf("%d cases, want at least 200", len(cases))
 	}
 	seen := map[string]bool{}
 	for _, c := range cases {
-		if seen[c.name] || c.section == "" {
-			t.Errorf("case %q is there twice, or has no section", c.name)
+		if seen[c.Name] || c.Section == "" {
+			t.Errorf("case %q is there twice, or has no section", c.Name)
 		}
-		seen[c.name] = true
+		seen[c.Name] = true
 	}
 	for _, path := range paths {
 		t.Run(path.name, func(t *testing.T) {
 			t.Parallel()
 			table := newTable(t, path.opts)
 			for _, c := range cases {
-				t.Run(c.name, func(t *testing.T) { table.run(t, c) })
+				t.Run(c.Name, func(t *testing.T) { table.run(t, c) })
 			}
 			table.finish(t)
 		})
@@ -113,14 +89,14 @@ http "table" {
 	return &table{skein: s, origin: origin, addr: addr}
 }
 
-func (tab *table) run(t *testing.T, c requestCase) {
+func (tab *table) run(t *testing.T, c corpus.Request) {
 	before := len(tab.origin.Requests())
 	conn := harness.Raw(t, tab.addr)
-	conn.TrySend(c.send)
-	words := strings.Fields(c.want)
+	conn.TrySend(c.Send)
+	words := strings.Fields(c.Want)
 	answered := 0
 	open := true // the connection must be usable at the end
-	method := methodOf(c.send)
+	method := c.Method(0)
 	for i := 0; i < len(words); i++ {
 		next := ""
 		if i+1 < len(words) {
@@ -152,7 +128,7 @@ func (tab *table) run(t *testing.T, c requestCase) {
 				a = conn.Answer(method)
 			}
 			if a.Status != want || a.Err != nil {
-				t.Fatalf("%q: status = %d (%v), want %d (RFC %s); body %q", c.send, a.Status, a.Err, want, c.section, a.Body)
+				t.Fatalf("%q: status = %d (%v), want %d (RFC %s); body %q", c.Send, a.Status, a.Err, want, c.Section, a.Body)
 			}
 			if fromOrigin := a.Header.Get("X-Origin") != ""; fromOrigin != (want == 200) {
 				t.Errorf("answer from the origin = %v, status %d", fromOrigin, a.Status)
@@ -167,7 +143,7 @@ func (tab *table) run(t *testing.T, c requestCase) {
 		}
 	}
 	if open {
-		conn.Send(probe)
+		conn.Send(corpus.Probe)
 		if a := conn.Answer("GET"); a.Status != 200 {
 			t.Errorf("probe on the same connection = %d", a.Status)
 		}
@@ -180,7 +156,7 @@ func (tab *table) run(t *testing.T, c requestCase) {
 	tab.answered += answered
 	requests := tab.origin.Requests()[before:]
 	if len(requests) != answered {
-		t.Errorf("%q: origin got %d requests, %d were answered", c.send, len(requests), answered)
+		t.Errorf("%q: origin got %d requests, %d were answered", c.Send, len(requests), answered)
 	}
 	for _, r := range requests {
 		invariants(t, r)
@@ -196,17 +172,12 @@ func (tab *table) finish(t *testing.T) {
 	}
 }
 
-func methodOf(send string) string {
-	m, _, _ := strings.Cut(strings.TrimLeft(send, "\r\n"), " ")
-	return m
-}
-
-func checkSeen(t *testing.T, c requestCase, requests []*harness.Request) {
+func checkSeen(t *testing.T, c corpus.Request, requests []*harness.Request) {
 	t.Helper()
-	if c.saw == "" {
+	if c.Saw == "" {
 		return
 	}
-	for _, part := range strings.Split(c.saw, "|") {
+	for _, part := range strings.Split(c.Saw, "|") {
 		if len(requests) == 0 {
 			t.Fatalf("origin saw nothing, want %q", part)
 		}
@@ -220,7 +191,7 @@ func checkSeen(t *testing.T, c requestCase, requests []*harness.Request) {
 		if name, ok := strings.CutPrefix(part, "!"); ok {
 			for _, l := range lines[1:] {
 				if n, _, _ := strings.Cut(l, ":"); strings.EqualFold(n, name) {
-					t.Errorf("origin saw %q (RFC %s)", l, c.section)
+					t.Errorf("origin saw %q (RFC %s)", l, c.Section)
 				}
 			}
 			continue
@@ -239,7 +210,7 @@ func checkSeen(t *testing.T, c requestCase, requests []*harness.Request) {
 			continue
 		}
 		if !slices.Contains(lines, part) {
-			t.Errorf("origin saw %q, want the line %q (RFC %s)", r.Raw, part, c.section)
+			t.Errorf("origin saw %q, want the line %q (RFC %s)", r.Raw, part, c.Section)
 		}
 	}
 }

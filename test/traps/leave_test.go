@@ -1,6 +1,7 @@
 package traps
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -99,15 +100,13 @@ func TestClientLeavesQueue(t *testing.T) {
 		for range 20 {
 			c := harness.Raw(t, addr)
 			c.Send("GET /never HTTP/1.1\r\nHost: h\r\n\r\n")
-			c.Taken()
+			harness.Eventually(t, harness.Patience, "the request is queued", func() bool { return queued(t, s) == 1 })
 			c.Reset()
+			harness.Eventually(t, soon, "the request leaves the queue", func() bool { return queued(t, s) == 0 })
 		}
-		// The leaving is seen when the descriptors are back: only the admin's own connection comes and goes.
-		before := s.Descriptors()
-		harness.Soon(soon, func() bool { return s.Descriptors() < before })
 		last := harness.Raw(t, addr)
 		last.Send(request)
-		last.Taken()
+		harness.Eventually(t, harness.Patience, "the request is queued", func() bool { return queued(t, s) == 1 })
 		g.open <- struct{}{}
 		good(t, busy.Answer("GET"))
 		good(t, last.Answer("GET"))
@@ -118,4 +117,18 @@ func TestClientLeavesQueue(t *testing.T) {
 			}
 		}
 	})
+}
+
+// queued is the number of requests that wait for a member with room.
+func queued(t *testing.T, s *harness.Skein) int {
+	t.Helper()
+	var v struct {
+		Pools []struct {
+			Queued int `json:"queued"`
+		} `json:"pools"`
+	}
+	if err := json.Unmarshal([]byte(s.Admin("/api/v1/status")), &v); err != nil || len(v.Pools) != 1 {
+		t.Fatalf("status: %+v, %v", v, err)
+	}
+	return v.Pools[0].Queued
 }

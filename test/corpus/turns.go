@@ -1,0 +1,117 @@
+package corpus
+
+import "strings"
+
+// smuggleCases are the classic desynchronisations: what one reader takes for a body is a request to another.
+func smuggleCases() []Request {
+	return []Request{
+		{"CL.TE", "9112 11.2", post("Content-Length: 41", "Transfer-Encoding: chunked") + lastChunk + Evil, "400", ""},
+		{"TE.CL", "9112 11.2", post("Transfer-Encoding: chunked", "Content-Length: 4") + "29\r\n" + Evil + "\r\n" + lastChunk, "400", ""},
+		{"TE.TE by x", "9112 11.2", post("Transfer-Encoding: chunked", "Transfer-Encoding: x") + lastChunk + Evil, "400", ""},
+		{"TE.TE by tab", "9112 11.2", post("Transfer-Encoding:\tchunked", "Transfer-encoding: cow") + lastChunk + Evil, "400", ""},
+		{"TE.TE by LF", "9112 11.2", post("X: a\nTransfer-Encoding: chunked") + lastChunk + Evil, "400", ""},
+		{"CL.0", "9112 11.2", post("Content-Length: 34") + Evil + Probe, "200 200", "POST / HTTP/1.1|body=" + Evil + "|next|GET /probe HTTP/1.1"},
+		{"CL.0 with GET", "9110 9.3.1", with("Content-Length: 34") + Evil + Probe, "200 200", "GET / HTTP/1.1|body=" + Evil + "|next|GET /probe HTTP/1.1"},
+		{"CL.0 with HEAD", "9110 9.3.2", "HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 34\r\n\r\n" + Evil + Probe, "200 200", "body=" + Evil + "|next|GET /probe HTTP/1.1"},
+		{"0.CL", "9112 11.2", post("Content-Length: 0") + Probe, "200 200", "body=|next|GET /probe HTTP/1.1"},
+		{"0.CL by space", "9112 11.2", post("Content-Length : 37") + Evil, "400", ""},
+		{"0.CL by fold", "9112 11.2", post("X: y", " Content-Length: 34") + Evil, "400", ""},
+		{"TE.0", "9112 11.2", chunked("22\r\n" + Evil + "\r\n" + lastChunk), "200", "body=" + Evil},
+		{"TE.0 with OPTIONS", "9112 11.2", "OPTIONS / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n22\r\n" + Evil + "\r\n" + lastChunk + Probe, "200 200", "body=" + Evil + "|next|GET /probe HTTP/1.1"},
+		{"chunk extension hides LF", "9112 11.2", chunked("2;\nxx\r\n25\r\n" + lastChunk + Evil), "400", ""},
+		{"chunk data spills", "9112 11.2", chunked("5\r\nhelloX\r\n" + lastChunk + Evil), "400", ""},
+		{"length of a request in the body of a bad one", "9112 11.2", post("Content-Length: 5", "Content-Length: 0") + Evil, "400", ""},
+		{"HTTP/1.0 with coding and length", "9112 6.1", old("Host: h", "Connection: keep-alive", "Content-Length: 34", "Transfer-Encoding: chunked") + Evil, "400", ""},
+		{"Connection names Content-Length", "9110 7.6.1", post("Connection: Content-Length", "Content-Length: 34") + Evil, "400", ""},
+		{"Connection names Transfer-Encoding", "9110 7.6.1", post("Connection: keep-alive, Transfer-Encoding", "Transfer-Encoding: chunked") + lastChunk, "400", ""},
+		{"Connection names Host", "9110 7.6.1", with("Connection: Host"), "400", ""},
+		{"expect with a body that is a request", "9110 10.1.1", post("Expect: 100-continue", "Content-Length: 34") + Evil, "100? 200", "body=" + Evil},
+		{"expect on GET with a body", "9110 10.1.1", with("Expect: 100-continue", "Content-Length: 34") + Evil + Probe, "100? 200 200", "body=" + Evil + "|next|GET /probe HTTP/1.1"},
+		{"obfuscated expect", "9110 10.1.1", post("Expect: y 100-continue", "Content-Length: 34") + Evil, "417", ""},
+		{"absolute form inside a body", "9112 11.2", post("Content-Length: 45") + "GET http://evil/evil HTTP/1.1\r\nHost: evil\r\n\r\n", "200", ""},
+		{"split by the target", "9112 11.1", target("/ HTTP/1.1\r\nX: y"), "400", ""},
+		{"split by a field", "9112 11.1", with("X: y\r\n\r\nGET /second HTTP/1.1\r\nHost: h"), "200 200", "GET / HTTP/1.1|X: y|next|GET /second HTTP/1.1"},
+		{"WebSocket handshake with a body", "9110 7.8", with("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Content-Length: 34") + Evil + Probe, "200 200", "!Upgrade|body=" + Evil + "|next|GET /probe HTTP/1.1"},
+		{"refused WebSocket and a request behind it", "9110 7.8", with("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 777") + Probe, "200 200", "next|GET /probe HTTP/1.1"},
+		{"h2c and a request behind it", "9113 3.1", with("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ") + Probe, "200 200", "!Upgrade|!HTTP2-Settings|!Connection|next|GET /probe HTTP/1.1"},
+	}
+}
+
+// hopCases are about fields that go no further than one hop, and those that say who the client is.
+func hopCases() []Request {
+	return []Request{
+		{"close", "9112 9.6", with("Connection: close"), "200 close", "!Connection"},
+		{"Close in capitals", "9110 7.6.1", with("Connection: CLOSE"), "200 close", "!Connection"},
+		{"close on a second line", "9110 5.3", with("Connection: keep-alive", "Connection: close"), "200 close", "!Connection"},
+		{"close among empty options", "9110 5.6.1", with("Connection: , ,close,"), "200 close", "!Connection"},
+		{"closed is not close", "9110 7.6.1", with("Connection: closed"), "200", "!Connection"},
+		{"keep-alive", "9112 9.3", with("Connection: keep-alive", "Keep-Alive: timeout=5"), "200", "!Connection|!Keep-Alive"},
+		{"Proxy-Connection", "9110 7.6.1", with("Proxy-Connection: close"), "200", "!Proxy-Connection"},
+		{"Proxy-Authorization", "9110 11.7.2", with("Proxy-Authorization: Basic eDp5"), "200", "!Proxy-Authorization"},
+		{"Authorization stays", "9110 11.6.2", with("Authorization: Basic eDp5"), "200", "Authorization: Basic eDp5"},
+		{"field named by Connection", "9110 7.6.1", with("Connection: X-Foo", "X-Foo: a", "X-Bar: b"), "200", "!X-Foo|X-Bar: b"},
+		{"field named on the second line", "9110 7.6.1", with("Connection: close", "X-Foo: a", "Connection: x-foo", "X-Bar: b"), "200 close", "!X-Foo|X-Bar: b"},
+		{"field of five letters named by Connection", "9110 7.6.1", with("Connection: C-Foo", "C-Foo: a"), "200", "!C-Foo"},
+		{"field of ten letters named by Connection", "9110 7.6.1", with("Connection: K-Foo-Bars", "K-Foo-Bars: a"), "200", "!K-Foo-Bars"},
+		{"Connection names X-Forwarded-For", "9110 7.6.1", with("Connection: X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host"), "200", "X-Forwarded-For: 127.0.0.1|X-Forwarded-Proto: http|X-Forwarded-Host: h"},
+		{"Connection names too much", "9110 7.6.1", with("Connection: a1, a2, a3, a4, a5, a6, a7, a8, a9, b1, b2, b3, b4, b5, b6, b7, b8, b9"), "400", ""},
+		{"option with space", "9110 7.6.1", with("Connection: keep alive"), "400", ""},
+		{"option in quotes", "9110 7.6.1", with(`Connection: "close"`), "400", ""},
+		{"option with obs-text", "9110 7.6.1", with("Connection: close\xa0"), "400", ""},
+		{"X-Forwarded-For of the client", "7239 8.1", with("X-Forwarded-For: 6.6.6.6"), "200", "X-Forwarded-For: 127.0.0.1"},
+		{
+			"all of X-Forwarded of the client", "7239 8.1", with("X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /e", "X-Forwarded-Server: e", "X-Real-IP: 6.6.6.6"), "200",
+			"X-Forwarded-Proto: http|X-Forwarded-Host: h|!X-Forwarded-Port|!X-Forwarded-Prefix|!X-Forwarded-Server|!X-Real-IP",
+		},
+		{"Forwarded of the client", "7239 8.1", with("Forwarded: for=6.6.6.6;host=evil"), "200", "!Forwarded"},
+		{"X-Forwarded in capitals twice", "7239 8.1", with("X-FORWARDED-FOR: 6.6.6.6", "x-forwarded-for: 6.6.6.7"), "200", "X-Forwarded-For: 127.0.0.1"},
+		{"TE trailers", "9110 10.1.4", with("TE: trailers", "Connection: TE"), "200", ""},
+		{"TE other", "9110 10.1.4", with("TE: gzip, deflate;q=0.5", "Connection: TE"), "200", "!TE"},
+		{"Trailer field with GET", "9110 6.6.2", with("Trailer: X"), "200", ""},
+		{"Upgrade without option", "9110 7.8", with("Upgrade: websocket"), "200", "!Upgrade"},
+		{"option without Upgrade", "9110 7.8", with("Connection: upgrade"), "200", "!Upgrade|!Connection"},
+		{"WebSocket", "6455 4.1", with("Connection: keep-alive, Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: a", "Sec-WebSocket-Version: 13"), "200", "Upgrade: websocket|Sec-WebSocket-Key: a"},
+		{"upgrade to what is not allowed", "9110 7.8", with("Connection: Upgrade", "Upgrade: foo/2"), "200", "!Upgrade"},
+		{"upgrade to h2c", "9113 3.1", with("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ"), "200", "!Upgrade|!HTTP2-Settings"},
+		{"upgrade to a list with h2c", "9113 3.1", with("Connection: Upgrade", "Upgrade: websocket, h2c"), "200", "!Upgrade"},
+		{"two Upgrade fields", "9110 7.8", with("Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c"), "200", "!Upgrade"},
+		{"upgrade with POST", "9110 7.8", post("Connection: Upgrade", "Upgrade: websocket"), "200", "!Upgrade"},
+		{"upgrade in HTTP/1.0", "9110 7.8", "GET / HTTP/1.0\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "200 close", "!Upgrade"},
+		{"expect", "9110 10.1.1", post("Expect: 100-continue", "Content-Length: 5") + "hello", "100? 200", "body=hello"},
+		{"Expect in capitals", "9110 10.1.1", post("EXPECT: 100-Continue", "Content-Length: 5") + "hello", "100? 200", "body=hello"},
+		{"expect without body", "9110 10.1.1", with("Expect: 100-continue"), "100? 200", ""},
+		{"expect other", "9110 10.1.1", post("Expect: 200-ok", "Content-Length: 5") + "hello", "417", ""},
+		{"expect with parameter", "9110 10.1.1", post("Expect: 100-continue;a", "Content-Length: 0"), "417", ""},
+		{"expect list", "9110 10.1.1", post("Expect: 100-continue, other", "Content-Length: 0"), "417", ""},
+		{"expect empty", "9110 10.1.1", post("Expect:", "Content-Length: 0"), "417", ""},
+		{"expect in HTTP/1.0", "9110 10.1.1", old("Host: h", "Expect: 100-continue", "Content-Length: 5") + "hello", "200 close", "!Expect|body=hello"},
+		{"Via stays", "9110 7.6.3", with("Via: 1.0 fred"), "200", "Via: 1.0 fred"},
+		{"Max-Forwards stays", "9110 7.6.2", "OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\n\r\n", "200", "Max-Forwards: 1"},
+	}
+}
+
+// turnCases are about several requests on one connection.
+func turnCases() []Request {
+	return []Request{
+		{"two pipelined", "9112 9.3.2", Probe + Probe, "200 200", ""},
+		{"five pipelined", "9112 9.3.2", Probe + Probe + Probe + Probe + Probe, "200 200 200 200 200", ""},
+		{"pipelined bodies", "9112 9.3.2", post("Content-Length: 1") + "a" + chunked("1\r\nb\r\n"+lastChunk) + post("Content-Length: 1") + "c", "200 200 200", "body=a|next|body=b|next|body=c"},
+		{"CRLF between", "9112 2.2", post("Content-Length: 1") + "a\r\n" + Probe, "200 200", "body=a|next|GET /probe HTTP/1.1"},
+		{"bad second", "9112 9.3.2", Probe + "GET /evil HTTP/1.1\r\n\r\n", "200 400", ""},
+		{"bad second, then a good one", "9112 9.6", Probe + "GE(T / HTTP/1.1\r\n\r\n" + Evil, "200 400", ""},
+		{"smuggling second", "9112 9.6", Probe + post("Content-Length: 5", "Transfer-Encoding: chunked") + lastChunk + Evil, "200 400", ""},
+		{"garbage behind a body", "9112 6.3", post("Content-Length: 1") + "abc", "200 none", "body=a"},
+		{"body longer than its length", "9112 6.3", post("Content-Length: 1") + "a" + "\x00\x01", "200 400", "body=a"},
+		{"request behind close", "9112 9.6", with("Connection: close") + Evil, "200 close", ""},
+		{"request behind HTTP/1.0", "9112 9.3", "GET / HTTP/1.0\r\nHost: h\r\n\r\n" + Evil, "200 close", ""},
+		{"HTTP/1.0 keep-alive, then HTTP/1.1", "9112 9.3", "GET / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n" + Probe, "200 200", ""},
+		{"bad chunk behind a good request", "9112 9.6", Probe + chunked("5;\nhello\r\n"+lastChunk), "200 400", ""},
+		{"second too long", "9110 15.5.15", Probe + target("/"+strings.Repeat("a", 9000)), "200 414", ""},
+		{"half a second", "9112 8", Probe + "GET / HTTP/1.1\r\nHo", "200 none", ""},
+		{"FIN behind a request", "9112 9.6", Probe, "fin 200 close", ""},
+		{"FIN behind two requests", "9112 9.6", Probe + Probe, "fin 200 200 close", ""},
+		{"FIN behind a body", "9112 9.6", post("Content-Length: 5") + "hello", "fin 200 close", "body=hello"},
+		{"FIN in a body", "9112 8", post("Content-Length: 5") + "hel", "none", ""},
+		{"HEAD, then GET", "9110 9.3.2", start("HEAD / HTTP/1.1") + Probe, "200 200", ""},
+	}
+}
