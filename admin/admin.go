@@ -39,8 +39,7 @@ type Sources struct {
 	LastReload func() Reload
 	Health     func(*pool.Member) health.Status
 	Drains     *cluster.Store
-	Listeners  func() []Listener
-	Traffic    func() Traffic
+	Traffic    func() (Traffic, []Listener)
 }
 
 // Limits of the API. Its callers are people, scripts and Prometheus on the same machine; whoever needs more is not one.

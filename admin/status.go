@@ -41,11 +41,35 @@ type Reload struct {
 	Hash  string    `json:"hash"` // in force since then
 }
 
-// Traffic is what visitors do now, and the sum of what they have done.
+// Traffic is what visitors do now, and counters of what they have done since the start.
 type Traffic struct {
-	Connections int64  `json:"connections"` // open
-	Active      int64  `json:"active"`      // requests being answered
-	Requests    uint64 `json:"requests"`    // answered since the start
+	Connections int64             `json:"connections"` // open
+	Active      int64             `json:"active"`      // requests being answered
+	Tunnels     int64             `json:"tunnels"`     // upgraded connections, WebSockets mostly
+	Accepted    uint64            `json:"accepted"`    // connections
+	Refused     uint64            `json:"refused"`     // connections over a limit
+	Requests    uint64            `json:"requests"`
+	Retries     uint64            `json:"retries"`
+	Causes      map[string]uint64 `json:"causes"`      // how requests ended
+	LogDropped  uint64            `json:"log_dropped"` // access log lines that the disk was too slow for
+	Sites       []Site            `json:"sites"`
+}
+
+// Site is what visitors have got from one http block.
+type Site struct {
+	Name     string            `json:"name"`
+	Answers  map[string]uint64 `json:"answers"` // by class of status
+	Sent     uint64            `json:"sent_bytes"`
+	Received uint64            `json:"received_bytes"`
+}
+
+// Classes gives counters by class of status their names: the first, of no class, is left out.
+func Classes(n [6]uint64) map[string]uint64 {
+	m := map[string]uint64{}
+	for class := 1; class < len(n); class++ {
+		m[strconv.Itoa(class)+"xx"] = n[class]
+	}
+	return m
 }
 
 // Listener is one address that visitors come in by.
@@ -53,6 +77,7 @@ type Listener struct {
 	Service     string   `json:"service"` // http
 	Names       []string `json:"names"`   // of the blocks that share it
 	Address     string   `json:"address"`
+	Configured  string   `json:"configured"` // as in the file; its port may be 0
 	Connections int64    `json:"connections"`
 }
 
@@ -127,9 +152,9 @@ func (a *Admin) Status() Status {
 		Node: c.Node, Region: c.Region, Version: a.sources.Version, State: "serving",
 		Started: a.sources.Started, Uptime: time.Since(a.sources.Started).Seconds(),
 		Config: Config{c.File, c.Hash}, Reload: a.sources.LastReload(),
-		Traffic: a.sources.Traffic(), Listeners: a.sources.Listeners(),
 		Pools: []Pool{}, Drains: []Drain{},
 	}
+	s.Traffic, s.Listeners = a.sources.Traffic()
 	if a.sources.Serving() != nil {
 		s.State = "stopping"
 	}
@@ -158,13 +183,15 @@ func (a *Admin) member(m pool.MemberState) Member {
 		Server: m.Server, Address: m.Address, Region: m.Region,
 		InUse: m.InUse, Backup: m.Backup, Weight: m.Weight, Effective: float64(m.Effective) / 100, Active: m.Active(),
 		Requests: m.Stats.Picked.Load(), Connects: m.Stats.Connects.Load(), ConnectErrors: m.Stats.ConnectErrors.Load(),
-		Errors: m.Stats.Errors.Load(), Retried: m.Stats.Retried.Load(), Answers: map[string]uint64{},
+		Errors: m.Stats.Errors.Load(), Retried: m.Stats.Retried.Load(),
 		Sent: m.Stats.Sent.Load(), Received: m.Stats.Received.Load(),
 		Ejections: m.Stats.Ejections.Load(), EjectedUntil: h.Until,
 	}
-	for class := 1; class < len(m.Stats.Answers); class++ {
-		d.Answers[strconv.Itoa(class)+"xx"] = m.Stats.Answers[class].Load()
+	var answers [6]uint64
+	for class := range answers {
+		answers[class] = m.Stats.Answers[class].Load()
 	}
+	d.Answers = Classes(answers)
 	if h.Checked && !h.Last.Time.IsZero() {
 		d.Check = &Check{h.Last.Time, h.Last.OK, h.Last.Duration.Seconds(), h.Last.Text}
 	}

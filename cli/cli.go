@@ -65,7 +65,10 @@ func Run(ctx context.Context, p Process, args []string) int {
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	began := false // before a command begins, every error is one of usage
-	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	for _, c := range root.Commands() {
+		run := c.RunE
+		c.RunE = func(cmd *cobra.Command, args []string) error { began = true; return run(cmd, args) }
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	var q quiet
 	switch {

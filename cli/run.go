@@ -39,6 +39,7 @@ once. USR1 opens the access log again, after its file was moved away.`,
 				Load:    func() (*config.Config, error) { return config.Load(f, options(name)) },
 				Log:     p.Err,
 				Access:  p.Out,
+				Plain:   p.Getenv("SKEIN_SOCK") == "plain",
 				Version: version(),
 				Notify:  p.Getenv("NOTIFY_SOCKET"),
 			})

@@ -38,7 +38,9 @@ type Options struct {
 	// Log takes log lines; their level and format follow the log block.
 	Log io.Writer
 	// Access takes the access log where the log block names no file.
-	Access  io.Writer
+	Access io.Writer
+	// Plain makes all I/O with visitors and members go through net.Conn, without write-then-park; for tests.
+	Plain   bool
 	Version string
 	// Notify is systemd's notification socket, $NOTIFY_SOCKET; "" is none.
 	Notify string

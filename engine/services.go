@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
+	"strings"
 
 	"skein/admin"
 	"skein/cluster"
@@ -44,9 +45,9 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 	monitor := health.New(e.log, nil)
 	sites := web.New(e.log, web.Options{
 		Sockets: listen.NewSet(),
-		Health:  monitor,
-		Stdout:  os.Stdout,
-		Plain:   os.Getenv("SKEIN_SOCK") == "plain",
+		Health:  monitor, // hears what happens to real work
+		Stdout:  e.o.Access,
+		Plain:   e.o.Plain,
 	})
 	control := admin.New(e.log, admin.Sources{
 		Version:    e.o.Version,
@@ -57,8 +58,7 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		LastReload: func() admin.Reload { return *e.last.Load() },
 		Health:     monitor.Status,
 		Drains:     drains,
-		Listeners:  func() []admin.Listener { return []admin.Listener{} },
-		Traffic:    func() admin.Traffic { return admin.Traffic{} },
+		Traffic:    func() (admin.Traffic, []admin.Listener) { return traffic(sites.Status(), e.Config()) },
 	})
 	return parts{
 		support: []part{
@@ -94,4 +94,28 @@ func (e *Engine) Serving() error {
 		return errors.New("not serving: starting or stopping")
 	}
 	return nil
+}
+
+// traffic says in admin's words what web knows.
+func traffic(w web.Status, c *config.Config) (admin.Traffic, []admin.Listener) {
+	t := admin.Traffic{
+		Connections: w.Connections, Active: w.InFlight, Tunnels: w.Tunnels, Accepted: w.Accepted, Refused: w.Refused,
+		Requests: w.Requests, Retries: w.Retries, Causes: w.Causes, LogDropped: w.LogDropped, Sites: []admin.Site{},
+	}
+	for _, s := range w.Sites {
+		t.Sites = append(t.Sites, admin.Site{Name: s.Name, Answers: admin.Classes(s.Answers), Sent: s.Sent, Received: s.Received})
+	}
+	slices.SortFunc(t.Sites, func(a, b admin.Site) int { return strings.Compare(a.Name, b.Name) })
+	listeners := []admin.Listener{}
+	for _, l := range w.Listeners {
+		d := admin.Listener{Service: "http", Names: []string{}, Address: l.Bound, Configured: l.Address, Connections: l.Connections}
+		for _, h := range c.HTTP {
+			if slices.Contains(h.Listen, l.Address) {
+				d.Names = append(d.Names, h.Name)
+			}
+		}
+		listeners = append(listeners, d)
+	}
+	slices.SortFunc(listeners, func(a, b admin.Listener) int { return strings.Compare(a.Address, b.Address) })
+	return t, listeners
 }
