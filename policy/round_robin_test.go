@@ -15,28 +15,37 @@ func TestRoundRobinIsSmooth(t *testing.T) {
 	for _, tt := range []struct {
 		weights []int
 		run     int     // the most picks of one member in a row
-		off     float64 // the most picks that a member may be ahead of or behind its share, at any time
+		off     float64 // the most picks between being ahead of the share and behind it
 	}{
 		{[]int{1}, math.MaxInt, 0},
 		{[]int{1, 1}, 1, 1},
 		{[]int{1, 1, 1}, 1, 1},
 		{[]int{2, 1}, 2, 1},
-		{[]int{5, 1, 1}, 4, 1.2},
-		{[]int{100, 99}, 2, 1.5},
-		{[]int{1, 2, 3, 4}, 2, 1.5},
+		{[]int{5, 1, 1}, 3, 1},
+		{[]int{100, 99}, 2, 1},
+		{[]int{31, 16}, 2, 1},
+		{[]int{1, 2, 3, 4}, 2, 2},
 		{[]int{1000, 1, 1}, 1000, 2},
-		{[]int{17, 5, 60, 3, 3, 12}, 3, 2},
+		{[]int{73, 98, 9, 33}, 2, 2},
+		{[]int{2, 49, 88, 28, 55, 93, 4, 68, 29, 98}, 2, 2},
+		{[]int{997, 991, 1000, 983}, 2, 2},
+		{[]int{8009, 8011, 997}, 3, 8}, // beyond maxOrder
 	} {
 		t.Run(fmt.Sprint(tt.weights), func(t *testing.T) {
 			p := newPool(t, config.Policy{Name: "round_robin"}, len(tt.weights), tt.weights...)
 			k := picker(t, config.Policy{Name: "round_robin"}, p.Usable())
+			var ids []string
+			for _, m := range p.Usable() {
+				ids = append(ids, m.Server)
+			}
 			sum := 0
 			for _, w := range tt.weights {
 				sum += w
 			}
 			count := map[string]int{}
 			var last *pool.Member
-			run, longest, off := 0, 0, 0.0
+			run, longest := 0, 0
+			most, least := make([]float64, len(tt.weights)), make([]float64, len(tt.weights))
 			for i := 1; i <= 3*sum; i++ {
 				m := k.Pick(0, pool.Mask{})
 				if m != last {
@@ -46,19 +55,24 @@ func TestRoundRobinIsSmooth(t *testing.T) {
 				longest, last = max(longest, run), m
 				count[m.Server]++
 				for j, w := range tt.weights {
-					off = max(off, math.Abs(float64(count[fmt.Sprintf("web%d", j+1)])-float64(i*w)/float64(sum)))
+					ahead := float64(count[ids[j]]) - float64(i*w)/float64(sum)
+					most[j], least[j] = max(most[j], ahead), min(least[j], ahead)
 				}
 				if i%sum != 0 {
 					continue
 				}
 				for j, w := range tt.weights {
-					if got := count[fmt.Sprintf("web%d", j+1)]; got != w*i/sum {
+					if got := count[ids[j]]; got != w*i/sum {
 						t.Errorf("web%d: %d picks in %d rounds, want %d", j+1, got, i/sum, w*i/sum)
 					}
 				}
 			}
+			off := 0.0
+			for j := range most {
+				off = max(off, most[j]-least[j])
+			}
 			if longest > tt.run || off > tt.off {
-				t.Errorf("%d picks in a row, want at most %d; %.2f picks off the share, want at most %.1f", longest, tt.run, off, tt.off)
+				t.Errorf("%d picks in a row, want at most %d; %.2f picks between ahead and behind, want at most %v", longest, tt.run, off, tt.off)
 			}
 		})
 	}

@@ -20,13 +20,9 @@ type wheel struct {
 }
 
 func newWheel(weights []uint64) wheel {
-	g := uint64(0)
-	for _, w := range weights {
-		g = gcd(g, w)
-	}
 	w := wheel{ends: make([]uint64, len(weights))}
-	for i := range weights {
-		w.total += weights[i] / g
+	for i, x := range reduce(weights) {
+		w.total += x
 		w.ends[i] = w.total
 	}
 	if w.total == uint64(len(weights)) {
@@ -72,6 +68,19 @@ func weigh(members []*pool.Member) []uint64 {
 		w[i] = uint64(m.Weight())
 	}
 	return w
+}
+
+// reduce divides the weights by their greatest common divisor.
+func reduce(weights []uint64) []uint64 {
+	g := uint64(0)
+	for _, w := range weights {
+		g = gcd(g, w)
+	}
+	r := make([]uint64, len(weights))
+	for i, w := range weights {
+		r[i] = w / g
+	}
+	return r
 }
 
 func gcd(a, b uint64) uint64 {
