@@ -162,7 +162,7 @@ func (m *Monitor) launch(fresh []*check) {
 	}
 	for i, c := range fresh {
 		if c.state.check == c { // a pending one may have been replaced
-			c.stop = m.start(c, spread(i, len(fresh), c.cfg.FastEvery))
+			c.stop = m.start(c, spread(i, len(fresh), c.cfg.Every))
 		}
 	}
 }

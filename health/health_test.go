@@ -308,11 +308,13 @@ func TestApply(t *testing.T) {
 
 		// A member that comes back is a new one: used until its first result.
 		b.logs.Reset()
+		w.serve("10.0.0.2:80", hang)
 		c2 := *c
 		c2.Members = members(3)
 		b.apply(&c2)
+		b.after(9900 * time.Millisecond)
 		b.reasons(2, 0)
-		synctest.Wait()
+		b.after(10 * time.Second)
 		b.reasons(2, pool.Unhealthy)
 		b.dialedAt(2, "[9s]")
 
@@ -327,7 +329,7 @@ func TestApply(t *testing.T) {
 		b.dialedAt(1, "[]")
 		b.logged(
 			`level=INFO msg="member came up" pool=web server=s2 address=10.0.0.2:80 reason="it is no longer checked" after=0s`,
-			`level=INFO msg="member came up" pool=web server=s3 address=10.0.0.3:80 reason="it is no longer checked" after=9s`)
+			`level=INFO msg="member came up" pool=web server=s3 address=10.0.0.3:80 reason="it is no longer checked" after=10s`)
 	})
 }
 
@@ -379,7 +381,7 @@ func TestThousandChecksAreSpread(t *testing.T) {
 		small.Name = "small"
 		small.Check.Port = 8080
 		b := start(t, w, big, small)
-		b.after(1900 * time.Millisecond)
+		b.after(1999 * time.Millisecond)
 		in := map[time.Duration]int{}
 		total := 0
 		w.mu.Lock()

@@ -52,16 +52,19 @@ func (j *judge) interval(c *config.Check, random float64) time.Duration {
 	return d + time.Duration(float64(d)*c.JitterShare*(2*random-1))
 }
 
-// burst is how many checks may begin in the same moment.
-const burst = 32
+// The first burst checks of a configuration begin in the same moment, the others this long after each other.
+const (
+	burst = 32
+	gap   = 5 * time.Millisecond
+)
 
-// spread is the delay of the first check of number i of n that start together. The first ones begin at once, the rest follow
-// evenly over the fast interval, no closer than a burst in a hundredth of a second: otherwise a large file would open all
-// its connections in the same millisecond, and again after each interval.
-func spread(i, n int, fast time.Duration) time.Duration {
+// spread is the delay of the first check of number i of n that start together. A large file must not open all its connections in
+// the same millisecond, nor do all its TLS handshakes at once: time-outs of the balancer's own making would take members
+// out, since a first result decides. The checks never come faster than gap allows, unless n checks each every interval
+// do so anyway.
+func spread(i, n int, every time.Duration) time.Duration {
 	if i < burst {
 		return 0
 	}
-	window := min(fast, time.Duration(n)*10*time.Millisecond/burst)
-	return window * time.Duration(i-burst) / time.Duration(n-burst)
+	return min(gap*time.Duration(i-burst+1), every*time.Duration(i-burst+1)/time.Duration(n-burst+1))
 }

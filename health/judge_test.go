@@ -70,20 +70,22 @@ func TestInterval(t *testing.T) {
 func TestSpread(t *testing.T) {
 	ms := time.Millisecond
 	for _, c := range []struct {
-		i, n int
-		fast time.Duration
-		want time.Duration
+		i, n  int
+		every time.Duration
+		want  time.Duration
 	}{
-		{0, 1, 500 * ms, 0},
-		{31, 32, 500 * ms, 0},
-		{32, 33, 500 * ms, 0},
-		{33, 34, 500 * ms, 10*ms/2 + 312500},
-		{999, 1000, 500 * ms, 312177169},
-		{9999, 10000, 500 * ms, 499949839},
+		{0, 1, 2 * time.Second, 0},
+		{31, 32, 2 * time.Second, 0},
+		{31, 1000, 2 * time.Second, 0},
+		{32, 33, 2 * time.Second, 5 * ms},
+		{131, 132, 2 * time.Second, 500 * ms},
+		{32, 1000, 2 * time.Second, 2 * time.Second / 969},
+		{999, 1000, 2 * time.Second, 2 * time.Second * 968 / 969},
+		{999, 1000, time.Minute, 968 * 5 * ms},
 		{9999, 10000, 0, 0},
 	} {
-		if got := spread(c.i, c.n, c.fast); got != c.want {
-			t.Errorf("spread(%d, %d, %v) = %v, want %v", c.i, c.n, c.fast, got, c.want)
+		if got := spread(c.i, c.n, c.every); got != c.want {
+			t.Errorf("spread(%d, %d, %v) = %v, want %v", c.i, c.n, c.every, got, c.want)
 		}
 	}
 }

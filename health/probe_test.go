@@ -226,13 +226,18 @@ func TestProbeOnSockets(t *testing.T) {
 	})
 }
 
+// authority is s's certificate, which has signed itself.
+func authority(s *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+}
+
 func TestHTTPS(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s asks %s", r.UserAgent(), r.Host)
 	}))
 	defer s.Close()
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	ca := authority(s)
 	for _, c := range []struct {
 		name   string
 		change func(*config.Check)
