@@ -67,25 +67,32 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// Add makes a drain stand, in place of an earlier one of the same server by the same owner. A
-// zero Since is now. When Add returns nil, the drain is on disk and in every pool; when it returns an error, nothing has
-// changed. The server need not be known.
-func (s *Store) Add(d Drain) error {
+// Add makes drains stand, each in place of an earlier one of the same server by the same owner. A zero Since is now. When Add
+// returns nil, all of them are on disk and in every pool; when it returns an error, nothing has changed. The servers need
+// not be known.
+func (s *Store) Add(drains ...Drain) error {
 	now := time.Now()
-	if d.Since.IsZero() {
-		d.Since = now
-	}
-	if err := d.check(now); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := slices.DeleteFunc(slices.Clone(s.drains), func(o Drain) bool { return o.Server == d.Server && o.Owner == d.Owner })
-	next = append(next, d)
+	next := slices.Clone(s.drains)
+	drains = slices.Clone(drains) // the caller's stay as they are
+	for i, d := range drains {
+		if d.Since.IsZero() {
+			d.Since = now
+		}
+		if err := d.check(now); err != nil {
+			return err
+		}
+		next = slices.DeleteFunc(next, func(o Drain) bool { return o.Server == d.Server && o.Owner == d.Owner })
+		next = append(next, d)
+		drains[i] = d
+	}
 	if err := s.keep(next); err != nil {
 		return err
 	}
-	s.say("server was drained", d, now)
+	for _, d := range drains {
+		s.say("server was drained", d, now)
+	}
 	return nil
 }
 

@@ -157,6 +157,22 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A region is drained as a whole or not at all.
+func TestAddMany(t *testing.T) {
+	s := open(t, t.TempDir())
+	err := s.Add(Drain{Server: "web1", Owner: "ann"}, Drain{Server: "web2"})
+	if got := list(s); err == nil || got != "" {
+		t.Errorf("Add of a good and a bad drain = %v and drains %q, want an error and none", err, got)
+	}
+	many := []Drain{{Server: "web2", Owner: "ann"}, {Server: "web1", Owner: "ann"}, {Server: "web2", Owner: "ann"}}
+	if err := s.Add(many...); err != nil {
+		t.Error(err)
+	}
+	if got := list(s); got != "web1/ann web2/ann" || !many[0].Since.IsZero() {
+		t.Errorf("drains %q, want web1/ann web2/ann", got)
+	}
+}
+
 func TestRestartKeepsDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "deep", "state")
