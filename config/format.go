@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
@@ -12,6 +14,10 @@ func Format(name string, src []byte) ([]byte, error) {
 	d := newDecoder(name, src, Options{})
 	if len(src) > maxFile {
 		d.parse()
+		return nil, d.err()
+	}
+	if strings.HasSuffix(name, ".json") {
+		d.fail(hcl.Range{}, "Not an HCL file", "Only HCL has a layout of its own. Format JSON with a tool for JSON.")
 		return nil, d.err()
 	}
 	if !d.guard() {

@@ -154,6 +154,30 @@ func TestNewcomersQueueUp(t *testing.T) {
 	})
 }
 
+// Room that opens between the look for a member and the queueing is found: nobody else would wake the waiter. wait is called
+// as Acquire would after such a look.
+func TestNoLostWakeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := limited(t, 2, 10)
+		m, err := p.wait(0, nil, &Mask{}, nil)
+		if err != nil {
+			t.Fatalf("the first to wait: %v", err)
+		}
+		var tried Mask
+		for _, o := range p.Members() {
+			if o != m {
+				tried.Add(o)
+			}
+		}
+		go p.wait(0, nil, &tried, nil) // for m, which is full
+		synctest.Wait()
+		if _, err := p.wait(0, nil, &Mask{}, nil); err != nil {
+			t.Errorf("behind one that waits for another member: %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 func TestQueueFullTimeoutAndCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := limited(t, 1, 3)

@@ -34,7 +34,7 @@ type conn struct {
 	step  func() bool
 	k     *work // nil while idle
 	reply answerer1
-	err   error // why the loop was left; nil for the next request outside of it
+	err   error // why ready left the loop; nil to serve outside of it, or to end after an answer
 	table *table
 	begun bool // bytes of a request were received: it has its header time-out
 
@@ -69,6 +69,9 @@ func (c *conn) serve() {
 	c.sock.Arm(c.port.table.Load().settings.Timeouts.Header)
 	for {
 		err := c.sock.Loop(c.step)
+		if err == nil {
+			err, c.err = c.err, nil
+		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if c.nudged() {

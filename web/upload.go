@@ -98,6 +98,9 @@ func (p *upload) ask() bool {
 	return !p.u.sock.Expired()
 }
 
+// finished reports whether the whole body was sent; false for no upload at all.
+func (p *upload) finished() bool { return p != nil && p.started && !p.running() && p.complete }
+
 // running reports whether the body is still being sent.
 func (p *upload) running() bool {
 	select {

@@ -82,8 +82,8 @@ func (u *upstream) advance() bool {
 		}
 		u.phase = receiving
 		if u.body != nil {
-			go u.body.run()
 			u.body.started = true
+			go u.body.run()
 		}
 		return false
 	}
@@ -237,6 +237,7 @@ func (w *Web) connect(ctx context.Context, m *pool.Member, fresh bool, timeout t
 func (w *Web) rest(u *upstream, limit int) {
 	u.x, u.head, u.buf, u.body = nil, nil, nil, nil
 	u.rested = w.timer.Now()
+	u.sock.Ceiling(0)
 	if u.r != u.w || !u.sock.Arm(0) || w.draining.Load() || !w.idleOf(u.member).put(u, limit) {
 		u.close()
 	}
