@@ -22,7 +22,9 @@ type decoder struct {
 	literal map[string]*Server // servers that were written as strings
 	pools   map[string]*pooled
 	members int
-	files   map[string][]byte // error pages: many blocks name the same
+	// suggestions counts those looked for, see maxSuggestions.
+	suggestions int
+	files       map[string][]byte // error pages: many blocks name the same
 }
 
 // The methods below read one key of a block: they give its default if it is not there, and also after a mistake, which

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -184,12 +185,8 @@ func (d *decoder) poolOf(b *body, here bool) *Pool {
 	}
 	p := d.pools[v.ref.name]
 	if p == nil {
-		var names []string
-		for name := range d.pools {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		d.fail(v.at, "No such pool", "There is no pool named %q.%s", v.ref.name, didYouMean(v.ref.name, names))
+		names := func() []string { return slices.Sorted(maps.Keys(d.pools)) }
+		d.fail(v.at, "No such pool", "There is no pool named %q.%s", v.ref.name, d.suggest(v.ref.name, names))
 		return nil
 	}
 	p.used, p.here = true, p.here || here

@@ -64,7 +64,7 @@ func (d *decoder) nodes(b *body) map[string]bool {
 		case v.ref.root == "region":
 			servers, ok := d.regions[v.ref.name]
 			if !ok {
-				d.fail(v.at, "No such region", "There is no region named %q.%s", v.ref.name, didYouMean(v.ref.name, d.known("region")))
+				d.fail(v.at, "No such region", "There is no region named %q.%s", v.ref.name, d.suggest(v.ref.name, d.regionNames))
 			} else if len(servers) == 0 {
 				d.fail(v.at, "Empty region", "Region %q has no servers, so the block would never run.", v.ref.name)
 			}
@@ -102,7 +102,7 @@ func wordOr(s, def string) string {
 func (d *decoder) findNode(c *Config) (name, problem string) {
 	if d.o.Node != "" {
 		if d.servers[d.o.Node] == nil {
-			return d.o.Node, fmt.Sprintf("There is no server named %q, as --name says.%s", d.o.Node, didYouMean(d.o.Node, d.known("server")))
+			return d.o.Node, fmt.Sprintf("There is no server named %q, as --name says.%s", d.o.Node, d.suggest(d.o.Node, d.serverNames))
 		}
 		return d.o.Node, ""
 	}

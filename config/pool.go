@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -261,11 +263,8 @@ func (d *decoder) readMembers(b *body, p *Pool, defaultPort int) {
 	for _, e := range b.object("weights", "an object such as { web1 = 3 }") {
 		i, ok := names[e.key]
 		if !ok {
-			var known []string
-			for _, m := range p.Members {
-				known = append(known, m.Server.Name)
-			}
-			d.fail(e.at, "No such server in the pool", "weights names %q, which is not one of this pool's servers.%s", shorten(e.key), didYouMean(e.key, known))
+			known := func() []string { return slices.Sorted(maps.Keys(names)) }
+			d.fail(e.at, "No such server in the pool", "weights names %q, which is not one of this pool's servers.%s", shorten(e.key), d.suggest(e.key, known))
 			continue
 		}
 		if !b.want("the weight of "+e.key, &e.value, number, "a number") {

@@ -46,7 +46,7 @@ func (d *decoder) readServers(root *body, c *Config) {
 		s := d.servers[b.label]
 		if s == nil {
 			d.fail(b.labelAt, "No such server", "There is no server named %q. Name it with its address in servers = { ... } first.%s",
-				shorten(b.label), didYouMean(b.label, serverNames(c)))
+				shorten(b.label), d.suggest(b.label, d.serverNames))
 			continue
 		}
 		if first := more[b.label]; first != nil {
@@ -112,14 +112,6 @@ func badName(name string) string {
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
-
-func serverNames(c *Config) []string {
-	var names []string
-	for _, s := range c.Servers {
-		names = append(names, s.Name)
-	}
-	return names
-}
 
 // splitAddress reads an IP address or host name with an optional port; IPv6 is in brackets if it has one.
 func splitAddress(s string) (host string, port int, problem string) {
@@ -231,7 +223,7 @@ func (d *decoder) server(v value, key string) *Server {
 			if d.names[v.ref.name].kind == "server" {
 				return nil // its address is wrong, which was reported
 			}
-			d.fail(v.at, "No such server", "There is no server named %q.%s", v.ref.name, didYouMean(v.ref.name, d.known("server")))
+			d.fail(v.at, "No such server", "There is no server named %q.%s", v.ref.name, d.suggest(v.ref.name, d.serverNames))
 			return nil
 		case "region":
 			d.fail(v.at, "Region not allowed here", "%s takes servers. Name them: server.NAME for each server of region %q that shall be used.", key, v.ref.name)
@@ -287,6 +279,9 @@ func (d *decoder) written(r reference) string {
 	}
 	return r.String() + " without quotes"
 }
+
+func (d *decoder) serverNames() []string { return d.known("server") }
+func (d *decoder) regionNames() []string { return d.known("region") }
 
 // known lists the names of servers or regions, for suggestions.
 func (d *decoder) known(kind string) []string {

@@ -17,6 +17,18 @@ func didYouMean(given string, names []string) string {
 	return ""
 }
 
+// maxSuggestions of the names that a file gives are looked for: comparing with 10,000 servers takes a while, and a file
+// with that many mistakes has another problem.
+const maxSuggestions = 100
+
+// suggest is didYouMean for names that the file gives, of which there may be many.
+func (d *decoder) suggest(given string, names func() []string) string {
+	if d.suggestions++; d.suggestions > maxSuggestions {
+		return ""
+	}
+	return didYouMean(given, names())
+}
+
 func nearest(given string, names []string) string {
 	const longest = 64 // nobody mistypes more, and the distance is quadratic
 	if len(given) > longest {
