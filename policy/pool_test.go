@@ -47,7 +47,7 @@ func picker(t testing.TB, c config.Policy, usable []*pool.Member) pool.Picker {
 	return p.Build(usable)
 }
 
-func key(i int) pool.Key { return pool.Hash(fmt.Sprintf("key %d", i)) }
+func key(i int) pool.Key { return pool.Key(pool.Mix(1, uint64(i))) }
 
 // hold gives one piece of work to the pool and does not end it.
 func hold(t testing.TB, p *pool.Pool, k pool.Key) *pool.Member {
