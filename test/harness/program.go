@@ -84,6 +84,12 @@ func (p *Program) Kill() {
 	<-p.exited
 }
 
+// Freeze stops the process and its children in their tracks: its sockets stay, and nobody serves them.
+func (p *Program) Freeze() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGSTOP) }
+
+// Thaw lets it go on.
+func (p *Program) Thaw() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT) }
+
 // Log is all that the program has written to its standard outputs.
 func (p *Program) Log() string { return p.out.String() }
 
