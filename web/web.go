@@ -48,6 +48,10 @@ type Web struct {
 	idles   sync.Map // *pool.Member -> *idle
 	access  atomic.Pointer[accessLog]
 
+	hire   chan *conn    // to workers that have nothing to do
+	ended  chan struct{} // closed when Run returns
+	idlers atomic.Int64
+
 	draining atomic.Bool // no keep-alive any more
 	stopping atomic.Bool // time is up
 
@@ -64,6 +68,7 @@ type Web struct {
 func New(log *slog.Logger, o Options) *Web {
 	w := &Web{log: log, sockets: o.Sockets, health: o.Health, stdout: o.Stdout, timer: sock.NewTimer(), ports: map[string]*port{}, sites: map[string]*SiteStats{}, tunnels: sock.NewTunnelBuffers()}
 	w.timer.Plain = o.Plain
+	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork
 	w.bodies.New = func() any { return make([]byte, bodySize) }
 	off, _ := openAccessLog("off", "", io.Discard)
@@ -184,6 +189,7 @@ func (w *Web) Run(ctx context.Context) error {
 	w.shutDown()
 	stop()
 	own.Wait()
+	close(w.ended)
 	w.access.Load().close()
 	return nil
 }
@@ -288,11 +294,32 @@ func (w *Web) begin(p *port, nc net.Conn) {
 	w.stats.Accepted.Add(1)
 	w.stats.Connections.Add(1)
 	w.conns.Add(1)
-	go func() {
-		defer w.conns.Done()
+	select {
+	case w.hire <- c:
+	default:
+		go w.work(c)
+	}
+}
+
+// maxIdleWorkers is how many goroutines wait for a next connection when theirs has ended.
+const maxIdleWorkers = 128
+
+// work serves one connection after the other. A goroutine's stack grows in its first request; where clients come and go,
+// growing it again for each of them would be a tenth of the cost.
+func (w *Web) work(c *conn) {
+	for c != nil {
 		c.serve()
 		w.stats.Connections.Add(-1)
-	}()
+		w.conns.Done()
+		c = nil
+		if w.idlers.Add(1) <= maxIdleWorkers {
+			select {
+			case c = <-w.hire:
+			case <-w.ended:
+			}
+		}
+		w.idlers.Add(-1)
+	}
 }
 
 // admit counts a connection, unless its port or its client has too many.

@@ -27,9 +27,9 @@ func NewSet() *Set { return &Set{open: map[string]*Listener{}} }
 
 // Listener is one listening socket, shared by everyone who opened its address.
 type Listener struct {
-	*net.TCPListener
 	Address string // as configured
 
+	acceptor
 	set  *Set
 	refs int
 }
@@ -48,7 +48,11 @@ func (s *Set) Open(ctx context.Context, address string) (*Listener, error) {
 	if err != nil {
 		return nil, explain(address, err)
 	}
-	l := &Listener{TCPListener: nl.(*net.TCPListener), Address: address, set: s, refs: 1}
+	a, err := newAcceptor(nl.(*net.TCPListener))
+	if err != nil {
+		return nil, explain(address, err)
+	}
+	l := &Listener{Address: address, acceptor: a, set: s, refs: 1}
 	s.open[address] = l
 	return l, nil
 }
@@ -61,7 +65,7 @@ func (l *Listener) Release() {
 		return
 	}
 	delete(l.set.open, l.Address)
-	_ = l.TCPListener.Close()
+	_ = l.acceptor.close()
 }
 
 // explain turns a listen error into one that says what to do.

@@ -270,7 +270,7 @@ func (c *Conn) CloseWrite() error {
 
 // Reset makes Close drop the connection at once.
 func (c *Conn) Reset() {
-	if t, ok := c.nc.(*net.TCPConn); ok {
+	if t, ok := c.nc.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 }
@@ -279,7 +279,12 @@ func (c *Conn) Reset() {
 func (c *Conn) Plain() bool { return c.raw == nil }
 
 // Remote is the peer's address; Local is ours. IPv4 addresses are never in IPv6 form.
-func (c *Conn) Remote() netip.AddrPort { return addrPort(c.nc.RemoteAddr()) }
+func (c *Conn) Remote() netip.AddrPort {
+	if a, ok := c.nc.(interface{ AddrPort() netip.AddrPort }); ok {
+		return a.AddrPort()
+	}
+	return addrPort(c.nc.RemoteAddr())
+}
 
 // Local is our own address.
 func (c *Conn) Local() netip.AddrPort { return addrPort(c.nc.LocalAddr()) }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -73,8 +74,8 @@ func (t *Timer) sweep() {
 // Wrap takes a connection over for owner, which may be nil.
 func (t *Timer) Wrap(nc net.Conn, owner any) *Conn {
 	c := &Conn{nc: nc, timer: t, owner: owner}
-	if tcp, ok := nc.(*net.TCPConn); ok && !t.Plain && fast {
-		if raw, err := tcp.SyscallConn(); err == nil {
+	if sc, ok := nc.(syscall.Conn); ok && !t.Plain && fast {
+		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
 			c.step, c.flush = c.stepRaw, c.flushRaw
 		}
