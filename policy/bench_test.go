@@ -9,7 +9,8 @@ import (
 	"skein/pool"
 )
 
-var benchSizes = []int{3, 100, 10000}
+// 64 and 128 are the largest pools in which least_conn and hash look at all members.
+var benchSizes = []int{3, 64, 100, 128, 10000}
 
 func each(b *testing.B, f func(b *testing.B, c config.Policy, p *pool.Pool)) {
 	for _, i := range List() {
