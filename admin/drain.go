@@ -68,14 +68,13 @@ func (a *Admin) drain(_ http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, refusal{http.StatusConflict, err, "drain it all the same with --force"}
 		}
 	}
+	drains := make([]cluster.Drain, len(servers))
 	for i, s := range servers {
-		d.Server = s
-		if err := a.sources.Drains.Add(d); err != nil {
-			if i > 0 {
-				return nil, fmt.Errorf("%w (%d of %d servers were drained before)", err, i, len(servers))
-			}
-			return nil, err
-		}
+		drains[i] = d
+		drains[i].Server = s
+	}
+	if err := a.sources.Drains.Add(drains...); err != nil {
+		return nil, err
 	}
 	return a.standing(servers), nil
 }
