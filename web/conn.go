@@ -123,7 +123,7 @@ func (c *conn) ready() bool {
 	for {
 		n, err := c.sock.Recv(k.buf[k.w:])
 		if err != nil {
-			if err == sock.ErrAgain {
+			if err == sock.ErrAgain && !c.leaving() {
 				c.rest()
 				return false
 			}
@@ -135,11 +135,17 @@ func (c *conn) ready() bool {
 		if c.parse() {
 			return true
 		}
-		if !full {
+		// Half a request is followed by another receive: an end that came along with it makes no edge of its own.
+		if !full && k.r == k.w {
 			c.rest()
 			return false
 		}
 	}
+}
+
+// leaving reports whether a connection that has nothing to do should end: the nudge for it may have come too early.
+func (c *conn) leaving() bool {
+	return (c.w.draining.Load() || c.port.retired.Load()) && c.k.r == c.k.w
 }
 
 // parse serves the requests that are complete in the buffer; it returns true to leave the loop.
@@ -212,6 +218,7 @@ func (c *conn) release() {
 	k := c.k
 	c.k = nil
 	k.r, k.w = 0, 0
+	k.req.Reset() // half a head of this client must not become the beginning of the next one's
 	if len(k.buf) == bufferSize && len(k.ans) == bufferSize {
 		k.x = exchange{}
 		c.w.works.Put(k)
@@ -240,7 +247,9 @@ func (c *conn) serveRequest() bool {
 	if r.Minor == 0 {
 		x.proto = "HTTP/1.0"
 	}
-	c.reply.reset(c, !r.Close, r.Minor == 0)
+	// After a refused CONNECT the connection ends: what follows was meant for a tunnel, and may be anything.
+	c.linger = r.Form == http1.AuthorityForm
+	c.reply.reset(c, !r.Close && !c.linger, r.Minor == 0)
 	var b *body1
 	switch {
 	case r.Chunked:

@@ -87,8 +87,8 @@ func (h *hops) collect(fields []Field) bool {
 			continue
 		}
 		v := fields[i].Value
-		if len(v) == 10 && (v[0]|0x20) == 'k' || len(v) == 5 && (v[0]|0x20) == 'c' {
-			continue // keep-alive, close
+		if s := string(v); s == "keep-alive" || s == "close" {
+			continue // nearly always
 		}
 		for t := range http1.Tokens(v) {
 			switch http1.Lookup(t) {

@@ -101,19 +101,16 @@ func (u *upstream) advance() bool {
 		}
 		u.first = true
 		u.w += n
-		full := u.w == len(u.buf)
 		done, err := u.parse()
 		if done || err != nil {
 			u.err = err
 			return true
 		}
-		if full && u.w == len(u.buf) && !u.grow() {
+		if u.w == len(u.buf) && !u.grow() {
 			u.err = errTooBig
 			return true
 		}
-		if !full {
-			return false
-		}
+		// Half a head is followed by another receive: an end that came along with it makes no edge of its own.
 	}
 }
 
