@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -258,32 +259,32 @@ type port struct {
 func (w *Web) accept(p *port) {
 	pause := time.Duration(0)
 	for {
-		nc, err := p.l.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// Out of descriptors or memory: those who wait in the backlog are better served a little later than never.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			w.stats.AcceptErrors.Add(1)
-			w.log.Warn("connection was not accepted", "listen", p.address, "error", err, "pause", pause)
-			time.Sleep(pause)
-			continue
+		before := w.stats.Accepted.Load()
+		err := p.l.Accept(func(fd int, nc net.Conn, client netip.AddrPort) { w.begin(p, fd, nc, client) })
+		if errors.Is(err, net.ErrClosed) {
+			return
 		}
-		pause = 0
-		w.begin(p, nc)
+		if w.stats.Accepted.Load() != before {
+			pause = 0
+		}
+		// Out of descriptors or memory: those who wait in the backlog are better served a little later than never.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		w.stats.AcceptErrors.Add(1)
+		w.log.Warn("connection was not accepted", "listen", p.address, "error", err, "pause", pause)
+		time.Sleep(pause)
 	}
 }
 
-func (w *Web) begin(p *port, nc net.Conn) {
-	if w.draining.Load() {
-		_ = nc.Close()
-		return
-	}
+// begin starts to serve a connection.
+func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
 	c := &conn{w: w, port: p}
-	c.sock = w.timer.Wrap(nc, c)
+	if nc != nil {
+		c.sock = w.timer.Wrap(nc, c)
+	} else {
+		c.sock = w.timer.Take(fd, client, c)
+	}
 	c.guard.sock = c.sock
-	c.who.addr = c.sock.Remote().Addr()
+	c.who.addr = client.Addr()
 	c.who.ip = c.who.addr.String()
 	if !p.admit(c) {
 		w.stats.Refused.Add(1)

@@ -36,21 +36,33 @@ var ErrAgain = errors.New("nothing to receive yet")
 // expired is the value of due once the deadline has passed or somebody aborted; such a connection can only be closed.
 const expired = -1
 
+// stream is what a connection needs of the net or os package.
+type stream interface {
+	io.ReadWriteCloser
+	SetDeadline(time.Time) error
+}
+
 // Conn is one connection with one owner.
+//
+// On Linux an accepted connection begins without a place in the poller: as long as nothing has to be waited for, all calls go
+// to the descriptor. A client that connects, asks and leaves costs no registration at all.
 type Conn struct {
 	Gone func() // called from another goroutine when the peer reset the connection while Busy; set before the first Busy
 
-	owner any // whoever serves the connection, for [Timer.Each]
-	nc    net.Conn
-	raw   syscall.RawConn // nil on the plain path
-	timer *Timer
-	index int   // in timer's list; guarded by timer.mu
-	limit int64 // no deadline is later; 0 is none
+	timer  *Timer
+	owner  any // whoever serves the connection, for [Timer.Each]
+	fd     int // -1 if all goes through nc
+	remote netip.AddrPort
+
+	nc  atomic.Pointer[stream] // nil before the connection had to wait
+	raw syscall.RawConn        // nil before that too, and on the plain path
+
+	index int    // in timer's list; guarded by timer.mu
+	watch uint64 // id in timer's watch; guarded by timer.mu
+	limit int64  // no deadline is later; 0 is none
 	busy  atomic.Int64
 	due   atomic.Int64
-	watch uint64 // id in timer's watch; guarded by timer.mu
 
-	fd    int         // valid inside Loop
 	f     func() bool // Loop's function
 	step  func(uintptr) bool
 	flush func(uintptr) bool
@@ -64,7 +76,7 @@ type Conn struct {
 // Loop calls f until it returns true, waiting for something to receive before each further call. It returns nil then, or
 // the error that ended the waiting: os.ErrDeadlineExceeded after the deadline or [Conn.Abort].
 func (c *Conn) Loop(f func() bool) error {
-	if c.raw == nil {
+	if c.fd < 0 {
 		for !f() {
 			if c.Expired() {
 				return os.ErrDeadlineExceeded
@@ -72,19 +84,44 @@ func (c *Conn) Loop(f func() bool) error {
 		}
 		return nil
 	}
+	if c.raw == nil {
+		if f() {
+			return nil
+		}
+		if err := c.register(); err != nil {
+			return err
+		}
+	}
 	c.f = f
 	return c.raw.Read(c.step)
 }
 
-func (c *Conn) stepRaw(fd uintptr) bool {
-	c.fd = int(fd)
-	return c.f()
+func (c *Conn) stepRaw(uintptr) bool { return c.f() }
+
+// register gives the connection its place in the poller, which tells at once what has happened before.
+func (c *Conn) register() error {
+	if c.nc.Load() != nil {
+		return nil
+	}
+	f := adopt(c.fd)
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	c.raw = raw
+	c.step, c.flush = c.stepRaw, c.flushRaw
+	var nc stream = f
+	c.nc.Store(&nc)
+	if c.Expired() {
+		c.wake() // Abort may have come before there was anything to wake
+	}
+	return nil
 }
 
 // Recv receives into p, inside Loop only. It returns io.EOF at the end and ErrAgain if nothing is there.
 func (c *Conn) Recv(p []byte) (int, error) {
-	if c.raw == nil {
-		n, err := c.nc.Read(p)
+	if c.fd < 0 {
+		n, err := c.stream().Read(p)
 		if n > 0 {
 			return n, nil
 		}
@@ -102,44 +139,52 @@ func (c *Conn) Recv(p []byte) (int, error) {
 	return n, nil
 }
 
-// Quiet reports whether the peer has sent nothing, not even its end: only then may an idle connection be used again. It may
-// be called inside and outside Loop.
+// Quiet reports whether the peer has sent nothing, not even its end: only then may an idle connection be used again.
 func (c *Conn) Quiet() bool {
-	if c.raw != nil && c.f != nil {
+	if c.fd >= 0 {
 		return quiet(c.fd)
 	}
-	return c.control(quiet)
-}
-
-// control calls f with the descriptor; false if there is none.
-func (c *Conn) control(f func(fd int) bool) (ok bool) {
-	sc, is := c.nc.(syscall.Conn)
+	sc, is := c.stream().(syscall.Conn)
 	if !is {
 		return true // nothing can be said; the first read will tell
 	}
 	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	if raw.Control(func(fd uintptr) { ok = f(int(fd)) }) != nil {
-		return false
-	}
-	return ok
+	ok := false
+	return err == nil && raw.Control(func(fd uintptr) { ok = quiet(int(fd)) }) == nil && ok
 }
 
+func (c *Conn) stream() stream { return *c.nc.Load() }
+
 // Read reads as net.Conn does, outside Loop only.
-func (c *Conn) Read(p []byte) (int, error) { return c.nc.Read(p) }
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.register(); err != nil {
+		return 0, err
+	}
+	return c.stream().Read(p)
+}
 
 // Progress makes each step that a write makes give the connection this long again; 0 stops that.
 func (c *Conn) Progress(idle time.Duration) { c.idle = idle }
 
 // Write writes all of p, waiting as long as it must.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.raw == nil {
+	if c.fd < 0 {
 		return c.writePlain(p)
 	}
-	c.out, c.sent, c.werr = p, 0, nil
-	err := c.raw.Write(c.flush)
+	// Nearly always the socket takes everything. No lock is needed for that: one goroutine writes, and nobody closes before it
+	// has ended.
+	n, err := write(c.fd, p)
+	if n == len(p) {
+		return n, nil
+	}
+	if err != nil && err != syscall.EAGAIN {
+		return 0, os.NewSyscallError("write", err)
+	}
+	if err := c.register(); err != nil {
+		return n, err
+	}
+	c.out, c.sent, c.werr = p, max(0, n), nil
+	err = c.raw.Write(c.flush)
 	c.out = nil
 	if err == nil {
 		err = c.werr
@@ -174,7 +219,7 @@ func (c *Conn) flushRaw(fd uintptr) bool {
 // writePlain writes in pieces so that progress is seen.
 func (c *Conn) writePlain(p []byte) (sent int, err error) {
 	for sent < len(p) {
-		n, err := c.nc.Write(p[sent:min(len(p), sent+16<<10)])
+		n, err := c.stream().Write(p[sent:min(len(p), sent+16<<10)])
 		sent += n
 		if err != nil {
 			return sent, err
@@ -225,12 +270,13 @@ func (c *Conn) Abort() {
 	}
 }
 
-// Nudge wakes the owner from Loop with os.ErrDeadlineExceeded without ending the connection; the owner calls [Conn.Calm].
+// Nudge wakes the owner from Loop with os.ErrDeadlineExceeded without ending the connection; the owner calls [Conn.Calm]. A
+// connection that does not wait is not disturbed.
 func (c *Conn) Nudge() { c.wake() }
 
 // Calm lets the owner wait again after a nudge. It reports false if the connection has expired meanwhile.
 func (c *Conn) Calm() bool {
-	_ = c.nc.SetDeadline(time.Time{})
+	_ = c.stream().SetDeadline(time.Time{})
 	if c.Expired() {
 		c.wake()
 		return false
@@ -240,10 +286,14 @@ func (c *Conn) Calm() bool {
 
 // Revive gives the owner of an expired connection d more for parting words. The connection must be closed all the same.
 func (c *Conn) Revive(d time.Duration) bool {
-	return c.nc.SetDeadline(time.Now().Add(d)) == nil
+	return c.register() == nil && c.stream().SetDeadline(time.Now().Add(d)) == nil
 }
 
-func (c *Conn) wake() { _ = c.nc.SetDeadline(time.Unix(1, 0)) }
+func (c *Conn) wake() {
+	if nc := c.nc.Load(); nc != nil {
+		_ = (*nc).SetDeadline(time.Unix(1, 0))
+	}
+}
 
 // Busy tells the timer whether the owner waits for somebody else while the peer should stay: only then is it watched.
 func (c *Conn) Busy(on bool) {
@@ -257,12 +307,18 @@ func (c *Conn) Busy(on bool) {
 // Close closes the connection. Only the owner calls it, once, outside Loop.
 func (c *Conn) Close() error {
 	c.timer.remove(c)
-	return c.nc.Close()
+	if nc := c.nc.Load(); nc != nil {
+		return (*nc).Close()
+	}
+	return closeFD(c.fd)
 }
 
 // CloseWrite sends the end, if the connection knows how.
 func (c *Conn) CloseWrite() error {
-	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+	if c.fd >= 0 {
+		return closeWrite(c.fd)
+	}
+	if w, ok := c.stream().(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
@@ -270,24 +326,17 @@ func (c *Conn) CloseWrite() error {
 
 // Reset makes Close drop the connection at once.
 func (c *Conn) Reset() {
-	if t, ok := c.nc.(interface{ SetLinger(sec int) error }); ok {
+	if c.fd >= 0 {
+		_ = linger0(c.fd)
+		return
+	}
+	if t, ok := c.stream().(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 }
 
-// Plain reports whether the connection takes the plain path.
-func (c *Conn) Plain() bool { return c.raw == nil }
-
-// Remote is the peer's address; Local is ours. IPv4 addresses are never in IPv6 form.
-func (c *Conn) Remote() netip.AddrPort {
-	if a, ok := c.nc.(interface{ AddrPort() netip.AddrPort }); ok {
-		return a.AddrPort()
-	}
-	return addrPort(c.nc.RemoteAddr())
-}
-
-// Local is our own address.
-func (c *Conn) Local() netip.AddrPort { return addrPort(c.nc.LocalAddr()) }
+// Remote is the peer's address. IPv4 addresses are never in IPv6 form.
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
 
 func addrPort(a net.Addr) netip.AddrPort {
 	if t, ok := a.(*net.TCPAddr); ok {

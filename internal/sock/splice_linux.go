@@ -57,7 +57,7 @@ func (x pipe) close() {
 }
 
 // CanSplice reports whether the kernel can move bytes from src to dst by itself.
-func CanSplice(dst, src *Conn) bool { return dst.raw != nil && src.raw != nil }
+func CanSplice(dst, src *Conn) bool { return dst.fd >= 0 && src.fd >= 0 }
 
 // transfer is one Splice.
 type transfer struct {
@@ -74,6 +74,12 @@ type transfer struct {
 // is io.ErrUnexpectedEOF. It gives up a dst that takes bytes more slowly than the deadline of each step allows.
 func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration) (moved int64, from bool, err error) {
 	t := &transfer{dst: dst, src: src, want: n}
+	if err := src.register(); err != nil {
+		return 0, true, err
+	}
+	if err := dst.register(); err != nil {
+		return 0, false, err
+	}
 	if t.p, err = src.timer.pipes.get(); err != nil {
 		return 0, false, err
 	}

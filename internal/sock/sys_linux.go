@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -43,4 +44,21 @@ func write(fd int, p []byte) (int, error) {
 			return 0, e
 		}
 	}
+}
+
+// adopt puts a non-blocking descriptor into the run time's poller.
+func adopt(fd int) *os.File { return os.NewFile(uintptr(fd), "socket") }
+
+// closeFD closes a descriptor that never was in the poller. The scheduler is not told: a close of a socket does not wait.
+func closeFD(fd int) error {
+	if _, _, e := syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0); e != 0 {
+		return os.NewSyscallError("close", e)
+	}
+	return nil
+}
+
+func closeWrite(fd int) error { return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_WR)) }
+
+func linger0(fd int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 }

@@ -3,6 +3,7 @@ package sock
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -73,18 +74,37 @@ func (t *Timer) sweep() {
 
 // Wrap takes a connection over for owner, which may be nil.
 func (t *Timer) Wrap(nc net.Conn, owner any) *Conn {
-	c := &Conn{nc: nc, timer: t, owner: owner}
+	c := &Conn{timer: t, owner: owner, fd: -1, remote: addrPort(nc.RemoteAddr())}
+	s := stream(nc)
+	c.nc.Store(&s)
 	if sc, ok := nc.(syscall.Conn); ok && !t.Plain && fast {
-		if raw, err := sc.SyscallConn(); err == nil {
+		raw, err := sc.SyscallConn()
+		if err == nil && raw.Control(func(fd uintptr) { c.fd = int(fd) }) == nil {
 			c.raw = raw
 			c.step, c.flush = c.stepRaw, c.flushRaw
 		}
 	}
+	t.add(c)
+	return c
+}
+
+// Take takes over the descriptor of a connected, non-blocking socket.
+func (t *Timer) Take(fd int, remote netip.AddrPort, owner any) *Conn {
+	c := &Conn{timer: t, owner: owner, fd: fd, remote: remote}
+	if t.Plain {
+		s := stream(adopt(fd))
+		c.nc.Store(&s)
+		c.fd = -1
+	}
+	t.add(c)
+	return c
+}
+
+func (t *Timer) add(c *Conn) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	c.index = len(t.conns)
 	t.conns = append(t.conns, c)
-	t.mu.Unlock()
-	return c
 }
 
 func (t *Timer) remove(c *Conn) {

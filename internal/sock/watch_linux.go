@@ -47,12 +47,12 @@ func (w *watching) Close() error {
 	return err
 }
 
-// add begins to watch c. The timer's mu is held.
+// add begins to watch c. The timer's mu is held, which its owner needs before it closes the descriptor.
 func (w *watch) add(c *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
-		return
+	if w.file == nil || c.fd < 0 {
+		return // on the plain path the loss is noticed when the answer is written
 	}
 	w.next++
 	id := w.next
@@ -62,7 +62,7 @@ func (w *watch) add(c *Conn) {
 	// happened is told at once.
 	ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(id), Pad: int32(id >> 32)}
 	_ = w.control(func(ep int) {
-		c.control(func(fd int) bool { return unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev) == nil })
+		_ = unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, c.fd, &ev)
 	})
 }
 
