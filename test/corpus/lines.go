@@ -54,7 +54,7 @@ func lineCases() []Request {
 		{"unknown method", "9110 9.1", start("FROB / HTTP/1.1"), "200", "FROB / HTTP/1.1"},
 		{"lower case method", "9110 9.1", start("get / HTTP/1.1"), "200", "get / HTTP/1.1"},
 		{"one letter method", "9110 9.1", start("M / HTTP/1.1"), "200", "M / HTTP/1.1"},
-		{"method with token marks", "9110 9.1", start("M-SEARCH!#$%&'*+.^`|~ / HTTP/1.1"), "200", "M-SEARCH!#$%&'*+.^`|~ / HTTP/1.1"},
+		{"method with token marks", "9110 9.1", start("M-SEARCH!#$%&'*+.^`|~ / HTTP/1.1"), "200", ""},
 		{"method too long", "9110 9.1", start(strings.Repeat("A", 64) + " / HTTP/1.1"), "400", ""},
 		{"method of 10,000 bytes", "9110 9.1", start(strings.Repeat("A", 10000) + " / HTTP/1.1"), "400", ""},
 		{"method with colon", "9110 9.1", start("GET: / HTTP/1.1"), "400", ""},

@@ -228,7 +228,8 @@ func (s *Skein) Exit(within time.Duration) int {
 	case <-s.exited:
 	case <-time.After(5 * time.Second):
 	}
-	s.t.Fatalf("skein did not end within %v\n%s", within, s.log.String())
+	_, stacks, _ := strings.Cut(s.log.String(), "SIGQUIT")
+	s.t.Fatalf("skein did not end within %v\n%s", within, stacks)
 	return -1
 }
 
