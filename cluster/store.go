@@ -201,8 +201,8 @@ func (s *Store) expire(now time.Time) (next time.Time) {
 // say logs one change of a drain.
 func (s *Store) say(event string, d Drain, now time.Time) {
 	args := []any{"server", d.Server, "owner", d.Owner, "reason", d.Reason}
-	if after := now.Sub(d.Since); after > 0 {
-		args = append(args, "after", after.Round(time.Millisecond))
+	if after := now.Sub(d.Since).Round(time.Millisecond); after > 0 {
+		args = append(args, "after", after)
 	}
 	if !d.Expires.IsZero() {
 		args = append(args, "expires", d.Expires.Format(time.RFC3339))
