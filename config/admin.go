@@ -27,7 +27,6 @@ func (d *decoder) readAdmin(b *block) Admin {
 	if b == nil {
 		return a
 	}
-	b.scope.elsewhere = d.o.Elsewhere
 	a.Socket = b.filePath("socket", a.Socket)
 	const longest = 107 // sun_path of a unix socket, without its zero byte
 	if len(a.Socket) > longest {

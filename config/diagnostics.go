@@ -28,14 +28,18 @@ type Problem struct {
 	Column   int    `json:"column"` // from 1, in characters
 	Block    string `json:"block"`  // `http "shop", route "/api/"`; "" outside of every block
 
-	rng hcl.Range
+	rng    hcl.Range
+	source *lineIndex // nil if the file could not be read
+}
+
+// same says whether two problems tell people the same.
+func same(a, b Problem) bool {
+	return a.rng.Start == b.rng.Start && a.Severity == b.Severity && a.Summary == b.Summary && a.Detail == b.Detail
 }
 
 // Diagnostics are all mistakes of one file. It is the error that [Load] returns.
 type Diagnostics struct {
-	Problems []Problem // errors and warnings, in the order of the file
-
-	src []byte
+	Problems []Problem // in the order of the file
 }
 
 // Text is bounded, so that a broken file of many thousand lines does not flood a terminal. Problems has them all.
@@ -47,13 +51,12 @@ const (
 
 // Error prints every problem in HCL's form: summary, place, source lines, detail.
 func (d *Diagnostics) Error() string {
-	return Text(d.Problems, d.src)
+	return Text(d.Problems)
 }
 
-// Text prints problems as [Diagnostics.Error] does. The source may be nil, then no lines of it are shown.
-func Text(problems []Problem, src []byte) string {
+// Text prints problems as [Diagnostics.Error] does.
+func Text(problems []Problem) string {
 	var b strings.Builder
-	lines := newLineIndex(src)
 	for i, p := range problems {
 		if i == maxPrinted {
 			fmt.Fprintf(&b, "... and %d more.\n", len(problems)-maxPrinted)
@@ -62,12 +65,12 @@ func Text(problems []Problem, src []byte) string {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		p.print(&b, lines)
+		p.print(&b)
 	}
 	return strings.TrimRight(b.String(), "\n")
 }
 
-func (p *Problem) print(b *strings.Builder, lines lineIndex) {
+func (p *Problem) print(b *strings.Builder) {
 	severity := "Error"
 	if p.Severity == SeverityWarning {
 		severity = "Warning"
@@ -84,7 +87,7 @@ func (p *Problem) print(b *strings.Builder, lines lineIndex) {
 				b.WriteString("      ...\n")
 				break
 			}
-			text, ok := lines.line(n)
+			text, ok := p.source.line(n)
 			if !ok || (n > p.Line && n == p.rng.End.Line && p.rng.End.Column == 1) {
 				break
 			}
@@ -110,11 +113,8 @@ type lineIndex struct {
 	starts []int
 }
 
-func newLineIndex(src []byte) lineIndex {
-	if src == nil {
-		return lineIndex{}
-	}
-	x := lineIndex{src: src, starts: []int{0}}
+func newLineIndex(src []byte) *lineIndex {
+	x := &lineIndex{src: src, starts: []int{0}}
 	for i, c := range src {
 		if c == '\n' {
 			x.starts = append(x.starts, i+1)
@@ -123,8 +123,8 @@ func newLineIndex(src []byte) lineIndex {
 	return x
 }
 
-func (x lineIndex) line(n int) (string, bool) {
-	if n < 1 || n > len(x.starts) {
+func (x *lineIndex) line(n int) (string, bool) {
+	if x == nil || n < 1 || n > len(x.starts) {
 		return "", false
 	}
 	rest := x.src[x.starts[n-1]:]
@@ -207,12 +207,16 @@ func (r *report) finish() []Problem {
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.rng.Start.Byte, b.rng.Start.Byte), cmp.Compare(a.Severity, b.Severity))
 	})
-	r.problems = slices.CompactFunc(r.problems, func(a, b Problem) bool {
-		return a.rng.Start.Byte == b.rng.Start.Byte && a.Summary == b.Summary && a.Detail == b.Detail
-	})
-	if r.block != nil {
-		for i := range r.problems {
-			r.problems[i].Block = r.block(r.problems[i].rng.Start.Byte)
+	r.problems = slices.CompactFunc(r.problems, same)
+	if len(r.problems) == 0 {
+		return nil
+	}
+	source := newLineIndex(r.src)
+	for i := range r.problems {
+		p := &r.problems[i]
+		p.source = source
+		if r.block != nil {
+			p.Block = r.block(p.rng.Start.Byte)
 		}
 	}
 	return r.problems
@@ -225,7 +229,7 @@ func (r *report) err() error {
 		return nil
 	}
 	r.problems = slices.DeleteFunc(r.problems, func(p Problem) bool { return p.Severity == SeverityWarning })
-	return &Diagnostics{Problems: r.finish(), src: r.src}
+	return &Diagnostics{Problems: r.finish()}
 }
 
 // sentence ends a text with a full stop, if it does not end already.

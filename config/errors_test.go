@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files and the tables o
 
 // policies stands for the list of package policy, which is above this one.
 func policies() []string {
-	return []string{"round_robin", "least_conn", "random", "two_choices", "least_time", "hash", "maglev", "ip_hash"}
+	return []string{"round_robin", "least_conn", "random", "random_two", "least_time", "ip_hash", "hash", "maglev", "first"}
 }
 
 // testOptions reads files out of an archive, whose comment sets options: "node: lb1", "env: NAME=value", "all".
@@ -122,9 +122,8 @@ func errorText(t *testing.T, name string, o Options, all bool) string {
 			warnings = c.Warnings
 		}
 	}
-	src, _ := o.ReadFile(name)
 	if err == nil {
-		return Text(warnings, src) + "\n"
+		return Text(warnings) + "\n"
 	}
 	var d *Diagnostics
 	if !errors.As(err, &d) {

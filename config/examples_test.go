@@ -32,7 +32,7 @@ func TestExamplesLoad(t *testing.T) {
 			continue
 		}
 		if len(c.Warnings) > 0 {
-			t.Errorf("%s:\n%s", file, Text(c.Warnings, nil))
+			t.Errorf("%s:\n%s", file, Text(c.Warnings))
 		}
 		if _, err := CheckAll(file, Options{Policies: policies()}); err != nil {
 			t.Errorf("CheckAll(%s):\n%v", file, err)

@@ -68,7 +68,7 @@ func (d *decoder) jsonBlocks(b *body, kind string, kindAt hcl.Range, v hcl.Expre
 
 func (d *decoder) jsonBlock(b *body, kind, label string, at hcl.Range, v hcl.Expression, props []hcl.KeyValuePair, s *scope) {
 	if b.path == "" {
-		s = &scope{}
+		s = d.newScope()
 	}
 	whole := hcl.RangeBetween(at, v.Range())
 	n := &block{kind: kind, label: label, labelAt: at, whole: whole}

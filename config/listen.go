@@ -180,7 +180,7 @@ func (d *decoder) sharedListener(addr string, on []*placedHTTP) {
 			setting, key = "timeouts header", "timeouts"
 		case p.Timeouts.Idle != first.Timeouts.Idle:
 			setting, key = "timeouts idle", "timeouts"
-		case !slices.Equal(p.Trusted, first.Trusted):
+		case !slices.Equal(slices.Sorted(slices.Values(p.Trusted)), slices.Sorted(slices.Values(first.Trusted))):
 			setting = "trusted_proxies"
 		default:
 			continue

@@ -96,15 +96,19 @@ func Parse(name string, src []byte, o Options) (*Config, error) {
 // CheckAll checks a file as each node that one of its blocks is placed on, and returns the warnings. The node that this
 // machine is (by Options) is judged in full, the others as [Options.Elsewhere].
 func CheckAll(file string, o Options) ([]Problem, error) {
-	c, err := Load(file, o)
 	var all *Diagnostics
+	c, err := Load(file, o)
+	if errors.As(err, &all) && slices.ContainsFunc(all.Problems, isNoNode) {
+		// A machine that is no node of the file may well check it, but it has not what the nodes have.
+		o.Elsewhere = true
+		c, err = Load(file, o)
+	}
 	if err != nil && !errors.As(err, &all) {
 		return nil, err
 	}
 	var warnings, problems []Problem
-	var src []byte
 	if err != nil {
-		problems, src = all.Problems, all.src
+		problems = all.Problems
 	}
 	here := ""
 	if c != nil {
@@ -123,23 +127,22 @@ func CheckAll(file string, o Options) ([]Problem, error) {
 		case err == nil:
 			warnings = merge(warnings, c.Warnings)
 		case errors.As(err, &more):
-			problems, src = merge(problems, more.Problems), more.src
+			problems = merge(problems, more.Problems)
 		default:
 			return nil, err
 		}
 	}
-	// A machine that is no node of the file may well check it: that alone is no mistake here.
-	problems = slices.DeleteFunc(problems, func(p Problem) bool { return p.Summary == noNode })
+	problems = slices.DeleteFunc(problems, isNoNode)
 	if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == SeverityError }) {
 		return merge(warnings, problems), nil
 	}
-	return nil, &Diagnostics{Problems: problems, src: src}
+	return nil, &Diagnostics{Problems: problems}
 }
 
 // merge adds the problems of b that a has not.
 func merge(a, b []Problem) []Problem {
 	for _, p := range b {
-		if !slices.Contains(a, p) {
+		if !slices.ContainsFunc(a, func(q Problem) bool { return same(p, q) }) {
 			a = append(a, p)
 		}
 	}
@@ -174,7 +177,7 @@ func (d *decoder) parse() *body {
 		d.block = d.brokenContexts(f)
 		return nil
 	}
-	return d.fromHCL(f.Body.(*hclsyntax.Body), "", start, &scope{})
+	return d.fromHCL(f.Body.(*hclsyntax.Body), "", start, d.newScope())
 }
 
 // brokenContexts names the blocks of a file that does not parse, as far as the parser came. What the half of a tree would
@@ -211,7 +214,7 @@ func (d *decoder) parseJSON(start hcl.Range) *body {
 		a := attrs[name]
 		props = append(props, hcl.KeyValuePair{Key: hcl.StaticExpr(textValue(name), a.NameRange), Value: a.Expr})
 	}
-	return d.fromJSON(props, "", start, &scope{})
+	return d.fromJSON(props, "", start, d.newScope())
 }
 
 // file reads the top level. Servers come first, as all else refers to them; which blocks are placed here is known before

@@ -22,7 +22,6 @@ func (d *decoder) readLog(b *block) Log {
 	if b == nil {
 		return l
 	}
-	b.scope.elsewhere = d.o.Elsewhere
 	l.Level = b.choice("level", l.Level, "debug", "info", "warn", "error")
 	l.Format = b.choice("format", l.Format, "text", "json")
 	l.Access = b.choice("access", l.Access, "combined", "json", "off")

@@ -14,6 +14,8 @@ import (
 
 const noNode = "This machine is no node of the file"
 
+func isNoNode(p Problem) bool { return p.Summary == noNode }
+
 // place finds this node and returns which of the blocks are placed on it. It also sets whether their env, file and secret
 // are judged.
 func (d *decoder) place(blocks []*block, c *Config) []bool {

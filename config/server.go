@@ -60,20 +60,33 @@ func (d *decoder) readServers(root *body, c *Config) {
 
 func (d *decoder) readServerMap(b *body, region string, c *Config) {
 	for _, e := range b.object("servers", `an object such as { web1 = "10.0.0.21" }`) {
-		if !d.takeName(e.key, "server", e.at) || !b.want("the address of "+e.key, &e.value, text, "a text in quotes") {
+		if !d.takeName(e.key, "server", e.at) {
 			continue
 		}
 		s := &Server{Name: e.key, Region: region, Weight: 1}
+		if e.kind == unjudged {
+			// Its address is another machine's to know, but the name must be there for what refers to it.
+			s.Host, s.Port = e.key+".invalid", 1
+			d.addServer(s, c)
+			continue
+		}
+		if !b.want("the address of "+e.key, &e.value, text, "a text in quotes") {
+			continue
+		}
 		var problem string
 		if s.Host, s.Port, problem = splitAddress(e.text); problem != "" {
 			d.fail(e.value.at, "Not an address", "%s: %s.", e.show(), problem)
 			continue
 		}
-		c.Servers = append(c.Servers, s)
-		d.servers[s.Name] = s
-		if region != "" {
-			d.regions[region] = append(d.regions[region], s)
-		}
+		d.addServer(s, c)
+	}
+}
+
+func (d *decoder) addServer(s *Server, c *Config) {
+	c.Servers = append(c.Servers, s)
+	d.servers[s.Name] = s
+	if s.Region != "" {
+		d.regions[s.Region] = append(d.regions[s.Region], s)
 	}
 }
 

@@ -44,6 +44,8 @@ type block struct {
 // scope says whether env, file and secret are judged. All bodies inside one block of the top level share one.
 type scope struct{ elsewhere bool }
 
+func (d *decoder) newScope() *scope { return &scope{elsewhere: d.o.Elsewhere} }
+
 // title is how a block is named to people: `pool "web"`.
 func (b *block) title() string {
 	if b.label == "" {
@@ -120,7 +122,7 @@ func (d *decoder) fromHCL(src *hclsyntax.Body, path string, at hcl.Range, s *sco
 		}
 		inner := s
 		if path == "" {
-			inner = &scope{}
+			inner = d.newScope()
 		}
 		n.body = d.fromHCL(c.Body, child(path, c.Type), n.labelAt, inner)
 		b.blocks = append(b.blocks, n)
