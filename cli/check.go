@@ -83,7 +83,7 @@ func (p Process) found(file string, problems []config.Problem, err error, asJSON
 		return d
 	}
 	if len(problems) > 0 {
-		fmt.Fprintln(p.Err, config.Text(problems, nil))
+		fmt.Fprintln(p.Err, config.Text(problems))
 	}
 	if bad(problems) {
 		return quiet{Wrong}

@@ -47,7 +47,7 @@ once. USR1 opens the access log again, after its file was moved away.`,
 				return wrong{fmt.Errorf("%s: %w", f, err)}
 			}
 			for _, w := range e.Config().Warnings {
-				fmt.Fprintln(p.Err, config.Text([]config.Problem{w}, nil))
+				fmt.Fprintln(p.Err, config.Text([]config.Problem{w}))
 			}
 			ctx, stop := context.WithCancel(cmd.Context())
 			obeyed := make(chan struct{})
