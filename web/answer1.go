@@ -78,7 +78,7 @@ func (a *answerer1) begin(h *answer) error {
 	default:
 		a.keep = false // HTTP/1.0: the end of the connection is the end of the body
 	}
-	if x.body != nil && !x.up.finished() {
+	if x.body != nil && !x.up.taken() {
 		a.keep = false // the rest of the request cannot be told from the next one
 	}
 	if a.c.w.draining.Load() || a.c.port.retired.Load() {

@@ -119,12 +119,15 @@ func (b *body1) fill() error {
 	return err
 }
 
+// last is only known early of a length: behind a chunk there is always another line.
+func (b *body1) last() bool { return b.ended || b.left == 0 }
+
 func (b *body1) trailers() []Field { return b.chunks.Trailers }
 
 // done ends the reading: what was read beyond the body goes back to be the next request. A body that was not read to its end
 // ends the connection: nobody can tell its rest from a request.
 func (b *body1) done(c *conn) {
-	if !b.ended {
+	if !b.last() {
 		c.reply.keep = false
 		c.linger = true
 	}

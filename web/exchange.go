@@ -47,6 +47,8 @@ type exchange struct {
 type body interface {
 	// next returns the next piece, which is valid until the next call; io.EOF after the last one.
 	next() ([]byte, error)
+	// last reports whether there is nothing left to receive behind what next has returned.
+	last() bool
 	// trailers are known after io.EOF.
 	trailers() []Field
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skein/web/http1"
@@ -21,6 +22,8 @@ type upload struct {
 	done    chan struct{}
 	goOn    chan struct{} // closed when the body may be asked for, or need not be any more
 	once    sync.Once
+
+	whole atomic.Bool // the client has sent all of it: what follows is the next request
 
 	// Valid after done.
 	fromClient error // the client's side failed
@@ -54,6 +57,9 @@ func (p *upload) run() {
 			return
 		}
 		p.u.sock.Arm(p.idle)
+		if p.x.body.last() {
+			p.whole.Store(true) // before it is sent: the answer may overtake us
+		}
 		if chunked {
 			frame = http1.AppendChunkSize(frame[:0], int64(len(data)))
 			frame = append(frame, data...)
@@ -64,6 +70,7 @@ func (p *upload) run() {
 			return
 		}
 	}
+	p.whole.Store(true)
 	if chunked && !p.send(http1.AppendLastChunk(frame[:0], p.x.body.trailers())) {
 		return
 	}
@@ -98,8 +105,9 @@ func (p *upload) ask() bool {
 	return !p.u.sock.Expired()
 }
 
-// finished reports whether the whole body was sent; false for no upload at all.
-func (p *upload) finished() bool { return p != nil && p.started && !p.running() && p.complete }
+// taken reports whether the client's part is over: the whole body was received. Its last bytes may still be on the way to the
+// member. False for no upload at all.
+func (p *upload) taken() bool { return p != nil && p.started && p.whole.Load() }
 
 // running reports whether the body is still being sent.
 func (p *upload) running() bool {
@@ -111,18 +119,33 @@ func (p *upload) running() bool {
 	}
 }
 
-// end waits for the upload, and stops it if the answer was complete before it: then both connections must be closed. It
-// reports whether the whole body was sent.
+// grace is how long the last bytes of a body may take to leave when the answer is there already: usually the goroutine that
+// sends them has only not been told yet.
+const grace = 100 * time.Millisecond
+
+// end waits for the upload, and stops it if the answer was complete before it: then the connection to the member must be
+// closed, and the client's, too, unless all of the body was taken from it. It reports whether the whole body was sent.
 func (p *upload) end(stop func()) bool {
 	if !p.started {
 		return false
+	}
+	if p.whole.Load() {
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-p.done:
+			return p.complete
+		case <-t.C:
+		}
 	}
 	select {
 	case <-p.done:
 	default:
 		p.u.sock.Abort()
 		p.proceed()
-		stop()
+		if !p.whole.Load() {
+			stop()
+		}
 		<-p.done
 	}
 	return p.complete

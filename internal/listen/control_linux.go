@@ -12,6 +12,7 @@ func control(network, _ string, raw syscall.RawConn) (err error) {
 	cerr := raw.Control(func(fd uintptr) {
 		s := int(fd)
 		for _, o := range []struct{ level, name, value int }{
+			{unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1}, // accept when the client has spoken, at the latest after about a second
 			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1}, // clients that vanish without a word
 			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},
