@@ -494,3 +494,17 @@ func TestListenAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestProblems(t *testing.T) {
+	_, err := Parse("skein.hcl", []byte("http \"shop\" {\n  listen = \":80\"\n  route \"/api\" {\n    pool = pool.wbe\n  }\n}\npool \"web\" {\n  servers = [\"a:1\"]\n}\n"), Options{})
+	var d *Diagnostics
+	if !errors.As(err, &d) {
+		t.Fatalf("Parse = %v, want *Diagnostics", err)
+	}
+	got, err := json.Marshal(d.Problems)
+	want := `[{"severity":"error","summary":"No such pool","detail":"There is no pool named \"wbe\". Did you mean \"web\"?",` +
+		`"file":"skein.hcl","line":4,"column":12,"block":"http \"shop\", route \"/api\""}]`
+	if err != nil || string(got) != want {
+		t.Errorf("problems = %s, %v\nwant %s", got, err, want)
+	}
+}
