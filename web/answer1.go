@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
+	"skein/internal/sock"
 	"skein/web/http1"
 )
 
@@ -24,9 +26,11 @@ type answerer1 struct {
 	left     int64 // of the length that the head promised; -1 without a promise
 	keep     bool  // the connection goes on after this answer
 	failed   bool
+	waited   time.Duration // of the connection's writes before this answer
 }
 
 func (a *answerer1) reset(c *conn, keep, http10 bool) {
+	a.waited = c.sock.Waited()
 	a.c, a.out, a.begun, a.interims, a.chunked, a.left, a.keep, a.failed = c, a.out[:0], false, !http10, false, -1, keep, false
 }
 
@@ -139,11 +143,24 @@ func (a *answerer1) send(b []byte) error {
 	if a.failed {
 		return io.ErrClosedPipe
 	}
-	if _, err := a.c.sock.Write(b); err != nil {
-		a.failed, a.keep = true, false
-		return err
+	_, err := a.c.sock.Write(b)
+	if err == nil && !a.fastEnough() {
+		err = sock.ErrSlow
 	}
-	return nil
+	if err != nil {
+		a.failed, a.keep = true, false
+	}
+	return err
+}
+
+// fastEnough holds the minimum rate against the time that writes have waited for this client, after the first grace.
+func (a *answerer1) fastEnough() bool {
+	waited := a.c.sock.Waited() - a.waited
+	if waited == 0 {
+		return true
+	}
+	t := &a.c.table.settings.Timeouts
+	return t.MinRate == 0 || waited < t.Body || float64(a.c.k.x.line.sent) >= float64(t.MinRate)*waited.Seconds()
 }
 
 func (a *answerer1) end(trailers []Field) error {

@@ -54,7 +54,6 @@ type work struct {
 	x    exchange
 	head []byte // of the request to the member
 	ans  []byte // buffer of the answer
-	resp []Field
 }
 
 func newWork() any {

@@ -93,7 +93,6 @@ type record struct {
 	member    *pool.Member
 	retries   int
 	cause     cause
-	target    []byte     // as the client wrote it
 	visitor   netip.Addr // behind trusted proxies
 	allow     string     // methods, with a 405
 }

@@ -55,7 +55,6 @@ func (w *Web) forward(x *exchange) {
 			w.unserved(x, err, last)
 			return
 		}
-		m.Stats.Picked.Add(1)
 		x.line.member = m
 		last = w.try(x, p, m, cfg, prefer)
 		p.Release(m)

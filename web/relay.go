@@ -103,7 +103,7 @@ func (w *Web) relayAnswer(x *exchange, u *upstream, cfg *config.Pool, idle time.
 // clientFailed notes that the client could not be written to.
 func (w *Web) clientFailed(x *exchange, err error) error {
 	switch {
-	case errors.Is(err, errTooSlow):
+	case errors.Is(err, sock.ErrSlow):
 		x.line.cause = causeClientSlow
 	case isTimeout(err):
 		x.line.cause = causeClientTimeout
@@ -170,9 +170,13 @@ func (w *Web) relaySplice(x *exchange, u *upstream, to *answerer1, left int64, i
 		return w.clientFailed(x, err)
 	}
 	t := &x.table.settings.Timeouts
-	n, from, err := sock.Splice(to.c.sock, u.sock, left, t.Body, idle)
+	sent := x.line.sent
+	n, from, err := sock.Splice(to.c.sock, u.sock, left, t.Body, idle, func(n int64) bool {
+		x.line.sent = sent + n
+		return to.fastEnough()
+	})
 	u.received += n
-	x.line.sent += n
+	x.line.sent = sent + n
 	to.left -= n
 	switch {
 	case err == nil:

@@ -44,7 +44,7 @@ type Web struct {
 	timer   *sock.Timer
 	stats   Stats
 	works   sync.Pool // *work
-	bodies  sync.Pool // []byte
+	bodies  sync.Pool // *[bodySize]byte
 	tunnels *sync.Pool
 	idles   sync.Map // *pool.Member -> *idle
 	access  atomic.Pointer[accessLog]
@@ -71,7 +71,7 @@ func New(log *slog.Logger, o Options) *Web {
 	w.timer.Plain = o.Plain
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork
-	w.bodies.New = func() any { return make([]byte, bodySize) }
+	w.bodies.New = func() any { return new([bodySize]byte) }
 	off, _ := openAccessLog("off", "", io.Discard)
 	w.access.Store(off)
 	return w

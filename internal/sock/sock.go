@@ -33,6 +33,9 @@ import (
 // ErrAgain says that nothing is there to receive now: return false from Loop's function to wait.
 var ErrAgain = errors.New("nothing to receive yet")
 
+// ErrSlow says that the peer takes bytes too slowly.
+var ErrSlow = errors.New("the peer takes bytes too slowly")
+
 // expired is the value of due once the deadline has passed or somebody aborted; such a connection can only be closed.
 const expired = -1
 
@@ -71,6 +74,8 @@ type Conn struct {
 	sent int
 	werr error
 	idle time.Duration // deadline given again at each progress of a write; 0 leaves it
+
+	waited time.Duration
 }
 
 // Loop calls f until it returns true, waiting for something to receive before each further call. It returns nil then, or
@@ -166,6 +171,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Progress makes each step that a write makes give the connection this long again; 0 stops that.
 func (c *Conn) Progress(idle time.Duration) { c.idle = idle }
 
+// Waited is how long writes have waited for the peer to take what it was sent.
+func (c *Conn) Waited() time.Duration { return c.waited }
+
 // Write writes all of p, waiting as long as it must.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.fd < 0 {
@@ -184,7 +192,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return n, err
 	}
 	c.out, c.sent, c.werr = p, max(0, n), nil
+	start := time.Now()
 	err = c.raw.Write(c.flush)
+	c.waited += time.Since(start)
 	c.out = nil
 	if err == nil {
 		err = c.werr
@@ -218,6 +228,8 @@ func (c *Conn) flushRaw(fd uintptr) bool {
 
 // writePlain writes in pieces so that progress is seen.
 func (c *Conn) writePlain(p []byte) (sent int, err error) {
+	start := time.Now()
+	defer func() { c.waited += time.Since(start) }()
 	for sent < len(p) {
 		n, err := c.stream().Write(p[sent:min(len(p), sent+16<<10)])
 		sent += n

@@ -70,9 +70,9 @@ type transfer struct {
 }
 
 // Splice moves n bytes from src to dst without copying them, outside of src's Loop. dst and src are given dstIdle and
-// srcIdle at each step. It returns how many bytes dst took; from says whether an error is of src's side, where an early end
-// is io.ErrUnexpectedEOF. It gives up a dst that takes bytes more slowly than the deadline of each step allows.
-func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration) (moved int64, from bool, err error) {
+// srcIdle at each step; goOn is asked after each whether dst is fast enough. It returns how many bytes dst took; from says whether an error is of src's side, where an early end
+// is io.ErrUnexpectedEOF.
+func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration, goOn func(moved int64) bool) (moved int64, from bool, err error) {
 	t := &transfer{dst: dst, src: src, want: n}
 	if err := src.register(); err != nil {
 		return 0, true, err
@@ -109,13 +109,18 @@ func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration) (moved int6
 			return moved, false, os.ErrDeadlineExceeded
 		}
 		had := t.inPipe
+		start := time.Now()
 		err := dst.raw.Write(drain)
+		dst.waited += time.Since(start)
 		moved += int64(had - t.inPipe)
 		if err == nil {
 			err = t.err
 		}
 		if err != nil {
 			return moved, false, err
+		}
+		if !goOn(moved) {
+			return moved, false, ErrSlow
 		}
 		dst.Arm(0)
 	}

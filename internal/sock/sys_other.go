@@ -41,6 +41,6 @@ type pipes struct{}
 func CanSplice(*Conn, *Conn) bool { return false }
 
 // Splice is never called here.
-func Splice(*Conn, *Conn, int64, time.Duration, time.Duration) (int64, bool, error) {
+func Splice(*Conn, *Conn, int64, time.Duration, time.Duration, func(int64) bool) (int64, bool, error) {
 	return 0, false, os.ErrInvalid
 }
