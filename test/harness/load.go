@@ -25,8 +25,9 @@ type Load struct {
 	wg    sync.WaitGroup
 	asked []string
 
-	mu       sync.Mutex // guards failures
+	mu       sync.Mutex // guards failures and closes
 	failures []string
+	closes   []string
 	pause    time.Duration
 }
 
@@ -67,7 +68,12 @@ func (l *Load) visitor(ctx context.Context, addr string, i int, check func(metho
 		case <-tick.C:
 		}
 		method, target, _ := strings.Cut(l.asked[i%len(l.asked)], " ")
-		status, body, err := ask(tr, method, target)
+		status, body, last, err := ask(tr, method, target)
+		if last {
+			l.mu.Lock()
+			l.closes = append(l.closes, fmt.Sprintf("%s %s %d", method, target, status))
+			l.mu.Unlock()
+		}
 		if err == nil {
 			err = check(method, target, status, body)
 		}
@@ -79,7 +85,7 @@ func (l *Load) visitor(ctx context.Context, addr string, i int, check func(metho
 }
 
 // ask sends one request. It is not cut off when the load ends: that would look like a visitor who leaves.
-func ask(tr *http.Transport, method, target string) (status int, body string, err error) {
+func ask(tr *http.Transport, method, target string) (status int, body string, last bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	var content io.Reader
@@ -88,18 +94,18 @@ func ask(tr *http.Transport, method, target string) (status int, body string, er
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://site.example"+target, content)
 	if err != nil {
-		return 0, "", err
+		return 0, "", false, err
 	}
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
-		return 0, "", err
+		return 0, "", false, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return resp.StatusCode, string(b), errors.Join(ErrBegun, err)
+		return resp.StatusCode, string(b), resp.Close, errors.Join(ErrBegun, err)
 	}
-	return resp.StatusCode, string(b), nil
+	return resp.StatusCode, string(b), resp.Close, nil
 }
 
 // ErrBegun marks the failure of an answer that had begun: nobody can send it again.
@@ -109,6 +115,13 @@ func (l *Load) fail(s string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failures = append(l.failures, s)
+}
+
+// Closes returns after which answers, as "METHOD /path status", skein announced that it closes the connection.
+func (l *Load) Closes() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.closes...)
 }
 
 // Failures returns what went wrong so far and forgets it.
