@@ -93,8 +93,9 @@ func New(log *slog.Logger, s Sources) *Admin {
 // Prepare opens what the next configuration listens on and the running one does not.
 func (a *Admin) Prepare(ctx context.Context, c *config.Config, _ *pool.Set) (commit, discard func(), err error) {
 	a.mu.Lock()
-	next := a.opened
+	old := a.opened
 	a.mu.Unlock()
+	next := old
 	next.socketPath, next.address = c.Admin.Socket, c.Admin.Listen
 	var fresh []net.Listener
 	discard = func() {
@@ -102,7 +103,7 @@ func (a *Admin) Prepare(ctx context.Context, c *config.Config, _ *pool.Set) (com
 			_ = l.Close()
 		}
 	}
-	if next.socketPath != a.opened.socketPath {
+	if next.socketPath != old.socketPath {
 		l, err := listenSocket(ctx, next.socketPath)
 		if err != nil {
 			return nil, nil, err
@@ -110,7 +111,7 @@ func (a *Admin) Prepare(ctx context.Context, c *config.Config, _ *pool.Set) (com
 		next.socket = l
 		fresh = append(fresh, l)
 	}
-	if next.address != a.opened.address {
+	if next.address != old.address {
 		next.loopback = nil
 		if next.address != "" {
 			l, err := new(net.ListenConfig).Listen(ctx, "tcp", next.address)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"skein/admin"
@@ -100,7 +101,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	services := e.start(front, e.parts.services, stopFront)
 	e.serving.Store(true)
 	c := e.live.Load().config
-	e.log.Info("started", "version", e.o.Version, "node", c.Node, "file", c.File, "hash", short(c.Hash))
+	e.log.Info("started", "version", e.o.Version, "node", c.Node, "file", c.File, "hash", short(c.Hash), "open_files", openFiles())
 	e.notify("READY=1")
 
 	<-front.Done()
@@ -166,3 +167,12 @@ func (g *group) wait() error {
 
 // short is the beginning of a hash, enough to tell configurations apart by eye.
 func short(hash string) string { return hash[:min(12, len(hash))] }
+
+// openFiles is how many descriptors the process may have. Go has raised its soft limit to the hard one before main.
+func openFiles() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur
+}

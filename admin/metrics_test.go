@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestExposition reads the metrics by the grammar of the format.
+func TestExposition(t *testing.T) {
+	f := newFake(t)
+	_, body := ask(f.reader.Handler, "GET", "/metrics", "", nil)
+	var (
+		comment = regexp.MustCompile(`^# (HELP [a-z_]+ [^\n]+|TYPE [a-z_]+ (gauge|counter|histogram))$`)
+		series  = regexp.MustCompile(`^[a-z_]+(\{[a-z_]+="([^"\\\n]|\\["\\n])*"(,[a-z_]+="([^"\\\n]|\\["\\n])*")*\})? [0-9.e+-]+$`)
+		seen    = map[string]bool{}
+	)
+	for line := range strings.SplitSeq(strings.TrimSuffix(body, "\n"), "\n") {
+		if strings.HasPrefix(line, "#") {
+			if !comment.MatchString(line) {
+				t.Errorf("comment %q", line)
+			}
+			continue
+		}
+		if !series.MatchString(line) {
+			t.Errorf("series %q", line)
+		}
+		id := line[:strings.LastIndexByte(line, ' ')]
+		if seen[id] {
+			t.Errorf("series %s stands twice", id)
+		}
+		seen[id] = true
+	}
+	for _, want := range []string{
+		`skein_http_site_answers_total{site="si\"te",class="2xx"} 7`,
+		`skein_pool_member_in_use{pool="web",server="web1",address="10.0.0.11:8080"} 1`,
+		`skein_pool_member_answer_seconds_bucket{pool="web",server="web1",address="10.0.0.11:8080",le="0.0025"} 0`,
+		`skein_pool_member_answer_seconds_count{pool="web",server="web1",address="10.0.0.11:8080"} 0`,
+		`skein_build_info{version="v1",`,
+		"process_open_fds ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+// TestMetricsManual keeps the table in docs/admin.md true; UPDATE=1 writes it.
+func TestMetricsManual(t *testing.T) {
+	const file = "../docs/admin.md"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, have, ok := strings.Cut(string(b), "## Metrics\n\n")
+	if !ok {
+		t.Fatal("docs/admin.md has no section about metrics")
+	}
+	var table strings.Builder
+	table.WriteString("| metric | labels | kind | meaning |\n|---|---|---|---|\n")
+	for _, f := range newFake(t).families() {
+		var labels []string
+		if len(f.samples) > 0 {
+			for i := 0; i < len(f.samples[0].labels); i += 2 {
+				if l := f.samples[0].labels[i]; l != "le" {
+					labels = append(labels, "`"+l+"`")
+				}
+			}
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", f.name, strings.Join(labels, ", "), f.kind, f.help)
+	}
+	if have == table.String() {
+		return
+	}
+	if os.Getenv("UPDATE") == "" {
+		t.Fatal("docs/admin.md does not list the metrics as they are; run: UPDATE=1 go test ./admin")
+	}
+	if err := os.WriteFile(file, []byte(before+"## Metrics\n\n"+table.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
