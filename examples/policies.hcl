@@ -1,4 +1,4 @@
-# Each way to pick the next server, on a port of its own.
+# Every way to pick the next server, each under a path of its own. docs/policies.md says when to choose which.
 #
 #   skein run policies.hcl
 
@@ -8,16 +8,41 @@ servers = {
   c = "10.0.0.13:8080"
 }
 
-# Turn by turn, a twice as often as the others.
+# Turn by turn, a twice as often as the others. This is the policy of a pool that names none.
 pool "turns" {
   servers = [server.a, server.b, server.c]
   weights = { a = 2 }
+  policy  = "round_robin"
 }
 
 # Whoever has the least to do.
 pool "least" {
   servers = [server.a, server.b, server.c]
   policy  = "least_conn"
+}
+
+# Whoever answers soonest.
+pool "fastest" {
+  servers = [server.a, server.b, server.c]
+  policy  = "least_time"
+}
+
+# Anybody.
+pool "dice" {
+  servers = [server.a, server.b, server.c]
+  policy  = "random"
+}
+
+# The less busy of any two: good when many balancers share the servers.
+pool "two" {
+  servers = [server.a, server.b, server.c]
+  policy  = "random_two"
+}
+
+# The same client goes to the same server.
+pool "clients" {
+  servers = [server.a, server.b, server.c]
+  policy  = "ip_hash"
 }
 
 # Pages of one user stay on one server, as long as that has no more than 1.25 times the average load.
@@ -35,7 +60,13 @@ pool "cache" {
   key     = "uri"
 }
 
-# A visitor stays with the server that answered first.
+# The first one that works.
+pool "first" {
+  servers = [server.a, server.b, server.c]
+  policy  = "first"
+}
+
+# Not a policy: a visitor stays with the server that answered first, whatever picked it.
 pool "session" {
   servers = [server.a, server.b, server.c]
 
@@ -44,27 +75,35 @@ pool "session" {
   }
 }
 
-http "turns" {
-  listen = "127.0.0.1:8081"
+http "policies" {
+  listen = "127.0.0.1:8080"
   pool   = pool.turns
-}
 
-http "least" {
-  listen = "127.0.0.1:8082"
-  pool   = pool.least
-}
-
-http "users" {
-  listen = "127.0.0.1:8083"
-  pool   = pool.users
-}
-
-http "cache" {
-  listen = "127.0.0.1:8084"
-  pool   = pool.cache
-}
-
-http "session" {
-  listen = "127.0.0.1:8085"
-  pool   = pool.session
+  route "/least/" {
+    pool = pool.least
+  }
+  route "/fastest/" {
+    pool = pool.fastest
+  }
+  route "/dice/" {
+    pool = pool.dice
+  }
+  route "/two/" {
+    pool = pool.two
+  }
+  route "/clients/" {
+    pool = pool.clients
+  }
+  route "/users/" {
+    pool = pool.users
+  }
+  route "/cache/" {
+    pool = pool.cache
+  }
+  route "/first/" {
+    pool = pool.first
+  }
+  route "/session/" {
+    pool = pool.session
+  }
 }
