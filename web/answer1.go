@@ -31,6 +31,9 @@ type answerer1 struct {
 
 func (a *answerer1) reset(c *conn, keep, http10 bool) {
 	a.waited = c.sock.Waited()
+	if a.out == nil {
+		a.out = c.k.out // it grew in the connections before
+	}
 	a.c, a.out, a.begun, a.interims, a.chunked, a.left, a.keep, a.failed = c, a.out[:0], false, !http10, false, -1, keep, false
 }
 

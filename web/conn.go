@@ -54,6 +54,7 @@ type work struct {
 	x    exchange
 	head []byte // of the request to the member
 	ans  []byte // buffer of the answer
+	out  []byte // what goes to the client
 }
 
 func newWork() any {
@@ -217,8 +218,9 @@ func (c *conn) release() {
 	k := c.k
 	c.k = nil
 	k.r, k.w = 0, 0
+	k.out, c.reply.out = c.reply.out, nil
 	k.req.Reset() // half a head of this client must not become the beginning of the next one's
-	if len(k.buf) == bufferSize && len(k.ans) == bufferSize {
+	if len(k.buf) == bufferSize && len(k.ans) == bufferSize && cap(k.out) <= 4*flushAt {
 		k.x = exchange{}
 		c.w.works.Put(k)
 	}
