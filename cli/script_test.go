@@ -71,6 +71,7 @@ func setup(e *testscript.Env) error {
 	e.Defer(func() { os.RemoveAll(dir) })
 	e.Setenv("SKEIN_SOCKET", filepath.Join(dir, "s"))
 	e.Setenv("USER", "ann")
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second longer
 	for i := 1; i <= 3; i++ {
 		origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "origin %d %s\n", i, r.URL.Path)
