@@ -53,7 +53,9 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serving":  serving,
+			"serving":  says("skein serves", func(s admin.Status) bool { return s.State == "serving" }),
+			"stopping": says("skein stops", func(s admin.Status) bool { return s.State == "stopping" }),
+			"busy":     says("skein answers a request", func(s admin.Status) bool { return s.State == "serving" && s.Traffic.Active > 0 }),
 			"await":    await,
 			"envsubst": envsubst,
 			"signal":   send,
@@ -74,6 +76,12 @@ func setup(e *testscript.Env) error {
 	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second longer
 	for i := 1; i <= 3; i++ {
 		origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				select {
+				case <-time.After(2 * time.Second):
+				case <-r.Context().Done():
+				}
+			}
 			fmt.Fprintf(w, "origin %d %s\n", i, r.URL.Path)
 		}))
 		e.Defer(origin.Close)
@@ -88,13 +96,15 @@ func setup(e *testscript.Env) error {
 	return nil
 }
 
-// serving waits until the skein at $SKEIN_SOCKET serves.
-func serving(ts *testscript.TestScript, neg bool, args []string) {
-	c := admin.NewClient(ts.Getenv("SKEIN_SOCKET"))
-	eventually(ts, neg, "skein serves", func() bool {
-		s, err := c.Status(context.Background())
-		return err == nil && s.State == "serving"
-	})
+// says waits until the status of the skein at $SKEIN_SOCKET is so.
+func says(what string, so func(admin.Status) bool) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, _ []string) {
+		c := admin.NewClient(ts.Getenv("SKEIN_SOCKET"))
+		eventually(ts, neg, what, func() bool {
+			s, err := c.Status(context.Background())
+			return err == nil && so(s)
+		})
+	}
 }
 
 // await waits until a member has a state: await ADDRESS STATE.
