@@ -143,10 +143,13 @@ func (p *upload) end(stop func()) bool {
 	default:
 		p.u.sock.Abort()
 		p.proceed()
-		if !p.whole.Load() {
+		if p.whole.Load() {
+			<-p.done
+		} else {
 			stop()
+			<-p.done
+			p.x.guard.sock.Calm() // the answer has yet to be written
 		}
-		<-p.done
 	}
 	return p.complete
 }

@@ -288,7 +288,9 @@ func (c *Conn) Nudge() { c.wake() }
 
 // Calm lets the owner wait again after a nudge. It reports false if the connection has expired meanwhile.
 func (c *Conn) Calm() bool {
-	_ = c.stream().SetDeadline(time.Time{})
+	if nc := c.nc.Load(); nc != nil { // nil has never waited, so it was not disturbed
+		_ = (*nc).SetDeadline(time.Time{})
+	}
 	if c.Expired() {
 		c.wake()
 		return false
