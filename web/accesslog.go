@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"os"
@@ -26,12 +27,18 @@ type accessLog struct {
 	path    string // "" is standard output
 	dropped atomic.Uint64
 
-	mu   sync.Mutex // guards what follows
-	buf  []byte
 	wake chan struct{}
 
-	out sync.Mutex // guards to; held while writing
-	to  io.Writer
+	mu  sync.Mutex // guards buf
+	buf []byte
+
+	out    sync.Mutex // guards what follows; held while writing
+	to     io.Writer
+	spare  []byte // the other buffer: one gathers lines while the other is written
+	torn   bool   // the last write ended inside a line
+	failed bool   // the last write did not succeed
+	closed bool
+	before *accessLog // that this one has taken the place of; closed at the first flush, when nobody adds to it any more
 }
 
 func openAccessLog(format, path string, stdout io.Writer) (*accessLog, error) {
@@ -60,44 +67,89 @@ func (l *accessLog) reopen() error {
 	if err != nil {
 		return err
 	}
-	l.flush(nil)
 	l.out.Lock()
 	defer l.out.Unlock()
-	old := l.to
-	l.to = f
-	return old.(*os.File).Close()
+	if l.closed {
+		return f.Close()
+	}
+	_ = l.write(l.take())
+	old := l.to.(*os.File)
+	l.to, l.torn = f, false
+	return old.Close()
 }
 
+// close writes what has gathered and takes nothing more.
 func (l *accessLog) close() {
-	l.flush(nil)
 	l.out.Lock()
 	defer l.out.Unlock()
+	if l.closed {
+		return
+	}
+	l.closed = true
+	l.closeBefore()
+	_ = l.write(l.take())
 	if f, ok := l.to.(*os.File); ok && l.path != "" {
 		_ = f.Close()
 	}
 	l.to = io.Discard
 }
 
-// flush writes what has gathered.
+func (l *accessLog) closeBefore() {
+	if l.before != nil {
+		l.before.close()
+		l.before = nil
+	}
+}
+
+// flush writes what has gathered. A disk that fills up, and its recovery, are worth one line each.
 func (l *accessLog) flush(log *slog.Logger) {
 	l.out.Lock()
 	defer l.out.Unlock()
-	l.mu.Lock()
-	b := l.buf
-	l.buf = nil
-	l.mu.Unlock()
+	l.closeBefore()
+	b := l.take()
 	if len(b) == 0 {
 		return
 	}
-	if _, err := l.to.Write(b); err != nil && log != nil {
-		l.dropped.Add(1)
-		log.Error("access log was not written", "file", l.path, "error", err)
+	err := l.write(b)
+	if l.failed == (err != nil) {
+		return
 	}
+	l.failed = err != nil
+	if err != nil {
+		log.Error("access log is not written: lines are dropped", "file", l.path, "error", err)
+	} else {
+		log.Info("access log is written again", "file", l.path, "dropped", l.dropped.Load())
+	}
+}
+
+// take takes the lines that have gathered; out is held.
+func (l *accessLog) take() []byte {
 	l.mu.Lock()
-	if l.buf == nil && cap(b) <= 4*logFlush {
-		l.buf = b[:0]
+	defer l.mu.Unlock()
+	b := l.buf
+	l.buf, l.spare = l.spare[:0], nil
+	return b
+}
+
+// write writes lines and keeps their buffer for the next ones; out is held. A line that was written in part is ended before
+// the next: only one is lost.
+func (l *accessLog) write(b []byte) error {
+	n, err := 0, error(nil)
+	if l.torn && len(b) > 0 {
+		_, err = l.to.Write([]byte{'\n'})
+		l.torn = err != nil
 	}
-	l.mu.Unlock()
+	if err == nil {
+		n, err = l.to.Write(b)
+		l.torn = n > 0 && b[n-1] != '\n'
+	}
+	if err != nil {
+		l.dropped.Add(uint64(bytes.Count(b[n:], []byte{'\n'})))
+	}
+	if cap(b) <= 4*logFlush {
+		l.spare = b[:0]
+	}
+	return err
 }
 
 // add appends the exchange's line.
@@ -135,7 +187,7 @@ func appendCombined(b []byte, x *exchange, total time.Duration) []byte {
 	if x.method != "" {
 		b = appendEscaped(b, x.method)
 		b = append(b, ' ')
-		b = appendEscaped(b, x.target())
+		b = x.appendTarget(b)
 		b = append(b, ' ')
 		b = append(b, x.proto...)
 	} else {
@@ -209,7 +261,9 @@ func appendJSONLine(b []byte, x *exchange, total time.Duration) []byte {
 	b = append(b, '"')
 	text("method", []byte(x.method))
 	text("host", x.authority)
-	text("target", x.target())
+	b = append(b, `,"target":"`...)
+	b = x.appendTarget(b)
+	b = append(b, '"')
 	text("proto", []byte(x.proto))
 	number("status", int64(r.status))
 	number("sent", r.sent)
@@ -235,14 +289,14 @@ func appendJSONLine(b []byte, x *exchange, total time.Duration) []byte {
 	return append(b, '}', '\n')
 }
 
-// target is what was asked for, in its normal form.
-func (x *exchange) target() []byte {
-	if x.query == nil {
-		return x.path
+// appendTarget writes what was asked for, the path in its normal form.
+func (x *exchange) appendTarget(b []byte) []byte {
+	b = appendEscaped(b, x.path)
+	if x.query != nil {
+		b = append(b, '?')
+		b = appendEscaped(b, x.query)
 	}
-	t := append([]byte(nil), x.path...)
-	t = append(t, '?')
-	return append(t, x.query...)
+	return b
 }
 
 func (x *exchange) siteName() string {

@@ -151,7 +151,8 @@ func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, 
 		}
 	}
 	if log != nil {
-		w.access.Swap(log).close()
+		log.before = w.access.Load() // exchanges that end right now may still add to it
+		w.access.Store(log)
 	}
 }
 
