@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"strings"
 
 	"skein/config"
 	"skein/web/http1"
@@ -12,7 +13,7 @@ type Field = http1.Field
 
 // edits are a route's changes to a head, ready to be carried out.
 type edits struct {
-	drop   [][]byte // lower case: what is removed or set
+	drop   []string // lower case: what is removed or set
 	append []byte   // "name: value CRLF" of what is set and added
 	host   []byte   // Host is not a field among others: setting it changes the authority
 }
@@ -20,14 +21,14 @@ type edits struct {
 func newEdits(c config.HeaderEdits) edits {
 	var e edits
 	for _, n := range c.Remove {
-		e.drop = append(e.drop, bytes.ToLower([]byte(n)))
+		e.drop = append(e.drop, strings.ToLower(n))
 	}
 	for _, f := range c.Set {
 		if http1.Lookup([]byte(f.Name)) == http1.Host {
 			e.host = []byte(f.Value)
 			continue
 		}
-		e.drop = append(e.drop, bytes.ToLower([]byte(f.Name)))
+		e.drop = append(e.drop, strings.ToLower(f.Name))
 		e.append = appendField(e.append, f.Name, f.Value)
 	}
 	for _, f := range c.Add {
@@ -37,7 +38,17 @@ func newEdits(c config.HeaderEdits) edits {
 }
 
 // drops reports whether the field is removed or replaced.
-func (e *edits) drops(name []byte) bool {
+func (e *edits) drops(name string) bool {
+	for _, d := range e.drop {
+		if d == name {
+			return true
+		}
+	}
+	return false
+}
+
+// dropsField is drops for a name as it was received.
+func (e *edits) dropsField(name []byte) bool {
 	for _, d := range e.drop {
 		if equalFold(d, name) {
 			return true
@@ -47,7 +58,7 @@ func (e *edits) drops(name []byte) bool {
 }
 
 // equalFold compares a lower-case name with any.
-func equalFold(low, name []byte) bool {
+func equalFold(low string, name []byte) bool {
 	if len(low) != len(name) {
 		return false
 	}

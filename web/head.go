@@ -49,7 +49,7 @@ func (x *exchange) appendRequest(b []byte) []byte {
 		} else if x.underscored(f.Name) {
 			continue
 		}
-		if x.hops.n > 0 && x.hops.has(f.Name) || len(e.drop) > 0 && e.drops(f.Name) {
+		if x.hops.n > 0 && x.hops.has(f.Name) || len(e.drop) > 0 && e.dropsField(f.Name) {
 			continue
 		}
 		b = appendField(b, f.Name, f.Value)
@@ -94,8 +94,6 @@ func (x *exchange) ours(id http1.ID) bool {
 	switch id {
 	case http1.XForwardedFor:
 		return x.site.cfg.Forward == "x" || x.site.cfg.Forward == "both"
-	case http1.XForwardedProto, http1.XForwardedHost:
-		return (x.site.cfg.Forward == "x" || x.site.cfg.Forward == "both") && x.field(id) == nil
 	case http1.Forwarded:
 		return x.site.cfg.Forward == "rfc7239" || x.site.cfg.Forward == "both"
 	}
@@ -103,25 +101,28 @@ func (x *exchange) ours(id http1.ID) bool {
 }
 
 // appendForwarded adds our own step to the fields that say where a request came from. A trusted peer's list goes on, a
-// stranger's was dropped.
+// stranger's was dropped. What the route removes or sets itself is not written.
 func (x *exchange) appendForwarded(b []byte) []byte {
 	mode := x.site.cfg.Forward
 	c := x.client
+	e := &x.route.request
 	if mode == "x" || mode == "both" {
-		b = append(b, "X-Forwarded-For: "...)
-		if c.trusted {
-			b = x.appendList(b, http1.XForwardedFor)
+		if !e.drops("x-forwarded-for") {
+			b = append(b, "X-Forwarded-For: "...)
+			if c.trusted {
+				b = x.appendList(b, http1.XForwardedFor)
+			}
+			b = append(b, c.ip...)
+			b = append(b, '\r', '\n')
 		}
-		b = append(b, c.ip...)
-		b = append(b, '\r', '\n')
-		if !c.trusted || x.field(http1.XForwardedProto) == nil {
+		if !x.told(http1.XForwardedProto) && !e.drops("x-forwarded-proto") {
 			b = appendField(b, "X-Forwarded-Proto", x.scheme)
 		}
-		if (!c.trusted || x.field(http1.XForwardedHost) == nil) && len(x.authority) > 0 {
+		if len(x.authority) > 0 && !x.told(http1.XForwardedHost) && !e.drops("x-forwarded-host") {
 			b = appendField(b, "X-Forwarded-Host", x.authority)
 		}
 	}
-	if mode == "rfc7239" || mode == "both" {
+	if (mode == "rfc7239" || mode == "both") && !e.drops("forwarded") {
 		b = append(b, "Forwarded: "...)
 		if c.trusted {
 			b = x.appendList(b, http1.Forwarded)
@@ -145,6 +146,20 @@ func (x *exchange) appendForwarded(b []byte) []byte {
 		b = append(b, '\r', '\n')
 	}
 	return b
+}
+
+// told reports whether a trusted peer's field of that name goes on to the member, so that ours must not be written. One that
+// its Connection field names does not.
+func (x *exchange) told(id http1.ID) bool {
+	if !x.client.trusted {
+		return false
+	}
+	for i := range x.fields {
+		if f := &x.fields[i]; f.ID == id && !x.hops.has(f.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendList writes all lines of a list field as one, with a comma at the end.
@@ -206,7 +221,7 @@ func appendAnswer(b []byte, a *answer, frame string) []byte {
 				continue
 			}
 		}
-		if a.hops != nil && a.hops.n > 0 && a.hops.has(f.Name) || a.edits != nil && len(a.edits.drop) > 0 && a.edits.drops(f.Name) {
+		if a.hops != nil && a.hops.n > 0 && a.hops.has(f.Name) || a.edits != nil && len(a.edits.drop) > 0 && a.edits.dropsField(f.Name) {
 			continue
 		}
 		b = appendField(b, f.Name, f.Value)
