@@ -236,7 +236,7 @@ func (c *conn) serveRequest() bool {
 	if !c.sock.Arm(0) {
 		return false
 	}
-	c.sock.Progress(c.table.settings.Timeouts.Body)
+	c.sock.Progress(c.table.settings.Timeouts.Body, c.table.settings.Timeouts.MinRate)
 	t := c.table
 	c.who.trusted = len(t.trusted) > 0 && t.trusts(c.who.addr)
 	x := &k.x

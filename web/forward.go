@@ -137,7 +137,7 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 			return &failure{cause: causeClientGone}
 		}
 		u.sock.Ceiling(x.table.settings.Timeouts.Ceiling)
-		u.sock.Progress(idle)
+		u.sock.Progress(idle, 0)
 		x.up, u.body = nil, nil
 		if x.body != nil {
 			x.up = newUpload(x, u, first, idle)

@@ -169,9 +169,8 @@ func (w *Web) relaySplice(x *exchange, u *upstream, to *answerer1, left int64, i
 	if err := to.flush(); err != nil {
 		return w.clientFailed(x, err)
 	}
-	t := &x.table.settings.Timeouts
 	sent := x.line.sent
-	n, from, err := sock.Splice(to.c.sock, u.sock, left, t.Body, idle, func(n int64) bool {
+	n, from, err := sock.Splice(to.c.sock, u.sock, left, idle, func(n int64) bool {
 		x.line.sent = sent + n
 		return to.fastEnough()
 	})

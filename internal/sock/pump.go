@@ -13,8 +13,8 @@ const tunnelBuffer = 16 << 10
 // Loop. The end of one direction is passed on and leaves the other open. It returns how many bytes went from a to b and back,
 // and the error that ended it, nil if both directions ended by themselves.
 func Tunnel(a, b *Conn, idle time.Duration, buffers *sync.Pool) (ab, ba int64, err error) {
-	a.Progress(idle)
-	b.Progress(idle)
+	a.Progress(idle, 0)
+	b.Progress(idle, 0)
 	a.Arm(idle)
 	b.Arm(idle)
 	back := make(chan error, 1)

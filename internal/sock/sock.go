@@ -62,9 +62,10 @@ type Conn struct {
 
 	index int    // in timer's list; guarded by timer.mu
 	watch uint64 // id in timer's watch; guarded by timer.mu
-	limit int64  // no deadline is later; 0 is none
 	busy  atomic.Int64
 	due   atomic.Int64
+	limit atomic.Int64 // no deadline is later; 0 is none
+	stall stall
 
 	f     func() bool // Loop's function
 	step  func(uintptr) bool
@@ -73,7 +74,8 @@ type Conn struct {
 	out  []byte // what flush has to write
 	sent int
 	werr error
-	idle time.Duration // deadline given again at each progress of a write; 0 leaves it
+	idle time.Duration // how long a write may wait without progress; 0 is as long as due
+	rate int           // bytes a second that are enough progress; 0 is a single byte
 
 	waited time.Duration
 }
@@ -149,13 +151,29 @@ func (c *Conn) Quiet() bool {
 	if c.fd >= 0 {
 		return quiet(c.fd)
 	}
-	sc, is := c.stream().(syscall.Conn)
-	if !is {
-		return true // nothing can be said; the first read will tell
+	ok := true // if nothing can be said, the first read will tell
+	if !c.control(func(fd int) { ok = quiet(fd) }) {
+		return false
+	}
+	return ok
+}
+
+// control calls f with the descriptor, on the plain path too, if there is one. It reports false if the connection is closed.
+func (c *Conn) control(f func(fd int)) bool {
+	if c.fd >= 0 {
+		f(c.fd)
+		return true
+	}
+	s := any(c.stream())
+	if t, ok := s.(interface{ NetConn() net.Conn }); ok { // TLS
+		s = t.NetConn()
+	}
+	sc, ok := s.(syscall.Conn)
+	if !ok {
+		return true
 	}
 	raw, err := sc.SyscallConn()
-	ok := false
-	return err == nil && raw.Control(func(fd uintptr) { ok = quiet(int(fd)) }) == nil && ok
+	return err == nil && raw.Control(func(fd uintptr) { f(int(fd)) }) == nil
 }
 
 func (c *Conn) stream() stream { return *c.nc.Load() }
@@ -168,8 +186,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.stream().Read(p)
 }
 
-// Progress makes each step that a write makes give the connection this long again; 0 stops that.
-func (c *Conn) Progress(idle time.Duration) { c.idle = idle }
+// Progress lets a write that waits go on for as long as the peer takes rate bytes a second, and at least one in each idle;
+// meanwhile what Arm said does not count. An idle of 0 stops that.
+func (c *Conn) Progress(idle time.Duration, rate int) { c.idle, c.rate = idle, rate }
 
 // Waited is how long writes have waited for the peer to take what it was sent.
 func (c *Conn) Waited() time.Duration { return c.waited }
@@ -192,9 +211,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return n, err
 	}
 	c.out, c.sent, c.werr = p, max(0, n), nil
-	start := time.Now()
+	c.hold()
 	err = c.raw.Write(c.flush)
-	c.waited += time.Since(start)
+	c.resume()
 	c.out = nil
 	if err == nil {
 		err = c.werr
@@ -210,9 +229,7 @@ func (c *Conn) flushRaw(fd uintptr) bool {
 			if c.sent == len(c.out) {
 				return true
 			}
-			if c.idle > 0 {
-				c.Arm(c.idle)
-			}
+			c.moved(n)
 			continue
 		}
 		if err == syscall.EAGAIN {
@@ -228,17 +245,15 @@ func (c *Conn) flushRaw(fd uintptr) bool {
 
 // writePlain writes in pieces so that progress is seen.
 func (c *Conn) writePlain(p []byte) (sent int, err error) {
-	start := time.Now()
-	defer func() { c.waited += time.Since(start) }()
+	c.hold()
+	defer c.resume()
 	for sent < len(p) {
-		n, err := c.stream().Write(p[sent:min(len(p), sent+16<<10)])
+		n, err := c.stream().Write(p[sent:min(len(p), sent+piece)])
 		sent += n
 		if err != nil {
 			return sent, err
 		}
-		if c.idle > 0 {
-			c.Arm(c.idle)
-		}
+		c.moved(n)
 	}
 	return sent, nil
 }
@@ -250,9 +265,7 @@ func (c *Conn) Arm(d time.Duration) bool {
 	if d > 0 {
 		next = c.timer.now.Load() + int64(d)
 	}
-	if c.limit > 0 && (next == 0 || next > c.limit) {
-		next = c.limit
-	}
+	next = c.clip(next)
 	for {
 		old := c.due.Load()
 		if old == expired {
@@ -266,10 +279,19 @@ func (c *Conn) Arm(d time.Duration) bool {
 
 // Ceiling makes no later deadline possible than d from now; 0 takes that back. It counts from the next Arm.
 func (c *Conn) Ceiling(d time.Duration) {
-	c.limit = 0
+	limit := int64(0)
 	if d > 0 {
-		c.limit = c.timer.now.Load() + int64(d)
+		limit = c.timer.now.Load() + int64(d)
 	}
+	c.limit.Store(limit)
+}
+
+// clip makes a deadline no later than the ceiling.
+func (c *Conn) clip(next int64) int64 {
+	if limit := c.limit.Load(); limit > 0 && (next == 0 || next > limit) {
+		return limit
+	}
+	return next
 }
 
 // Expired reports whether the deadline passed or somebody aborted.

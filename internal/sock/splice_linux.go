@@ -69,10 +69,10 @@ type transfer struct {
 	end      bool // src ended
 }
 
-// Splice moves n bytes from src to dst without copying them, outside of src's Loop. dst and src are given dstIdle and
-// srcIdle at each step; goOn is asked after each whether dst is fast enough. It returns how many bytes dst took; from says whether an error is of src's side, where an early end
-// is io.ErrUnexpectedEOF.
-func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration, goOn func(moved int64) bool) (moved int64, from bool, err error) {
+// Splice moves n bytes from src to dst without copying them, outside of src's Loop. src is given srcIdle at each step, for
+// dst counts what [Conn.Progress] said; goOn is asked after each step whether dst is fast enough. It returns how many bytes
+// dst took; from says whether an error is of src's side, where an early end is io.ErrUnexpectedEOF.
+func Splice(dst, src *Conn, n int64, srcIdle time.Duration, goOn func(moved int64) bool) (moved int64, from bool, err error) {
 	t := &transfer{dst: dst, src: src, want: n}
 	if err := src.register(); err != nil {
 		return 0, true, err
@@ -105,13 +105,13 @@ func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration, goOn func(m
 			return moved, true, io.ErrUnexpectedEOF
 		}
 		src.Arm(0) // a slow reader is not the sender's fault
-		if !dst.Arm(dstIdle) {
+		if dst.Expired() {
 			return moved, false, os.ErrDeadlineExceeded
 		}
 		had := t.inPipe
-		start := time.Now()
+		dst.hold()
 		err := dst.raw.Write(drain)
-		dst.waited += time.Since(start)
+		dst.resume()
 		moved += int64(had - t.inPipe)
 		if err == nil {
 			err = t.err
@@ -122,7 +122,6 @@ func Splice(dst, src *Conn, n int64, dstIdle, srcIdle time.Duration, goOn func(m
 		if !goOn(moved) {
 			return moved, false, ErrSlow
 		}
-		dst.Arm(0)
 	}
 	return moved, false, nil
 }
@@ -166,9 +165,7 @@ func (t *transfer) drain(fd uintptr) bool {
 			return true
 		}
 		t.inPipe -= int(n)
-		if t.dst.idle > 0 {
-			t.dst.Arm(t.dst.idle)
-		}
+		t.dst.moved(int(n))
 	}
 	return true
 }

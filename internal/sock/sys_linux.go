@@ -46,6 +46,15 @@ func write(fd int, p []byte) (int, error) {
 	}
 }
 
+// unacknowledged is how many bytes of a socket's send queue the peer has not acknowledged; 0 if it cannot be known.
+func unacknowledged(fd int) int64 {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}
+
 // adopt puts a non-blocking descriptor into the run time's poller.
 func adopt(fd int) *os.File { return os.NewFile(uintptr(fd), "socket") }
 

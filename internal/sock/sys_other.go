@@ -13,6 +13,7 @@ const fast = false
 
 func recv(int, []byte) (int, error)  { return 0, syscall.ENOSYS }
 func write(int, []byte) (int, error) { return 0, syscall.ENOSYS }
+func unacknowledged(int) int64       { return 0 }
 
 // quiet cannot look without taking; the first read after a reuse tells.
 func quiet(int) bool { return true }
@@ -41,6 +42,6 @@ type pipes struct{}
 func CanSplice(*Conn, *Conn) bool { return false }
 
 // Splice is never called here.
-func Splice(*Conn, *Conn, int64, time.Duration, time.Duration, func(int64) bool) (int64, bool, error) {
+func Splice(*Conn, *Conn, int64, time.Duration, func(int64) bool) (int64, bool, error) {
 	return 0, false, os.ErrInvalid
 }

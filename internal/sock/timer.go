@@ -63,7 +63,11 @@ func (t *Timer) sweep() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.conns {
-		if d := c.due.Load(); d > 0 && now > d+int64(Tick) && c.due.CompareAndSwap(d, expired) {
+		if end := c.stall.end.Load(); end > 0 {
+			if c.stalled(now, end) {
+				c.Abort()
+			}
+		} else if d := c.due.Load(); d > 0 && now > d+int64(Tick) && c.due.CompareAndSwap(d, expired) {
 			c.wake()
 		}
 		if b := c.busy.Load(); b > 0 && c.watch == 0 && c.Gone != nil && now-b > int64(patience) {

@@ -51,8 +51,8 @@ func (w *watching) Close() error {
 func (w *watch) add(c *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil || c.fd < 0 {
-		return // on the plain path the loss is noticed when the answer is written
+	if w.file == nil {
+		return
 	}
 	w.next++
 	id := w.next
@@ -62,7 +62,7 @@ func (w *watch) add(c *Conn) {
 	// happened is told at once.
 	ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(id), Pad: int32(id >> 32)}
 	_ = w.control(func(ep int) {
-		_ = unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, c.fd, &ev)
+		c.control(func(fd int) { _ = unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev) })
 	})
 }
 
