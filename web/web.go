@@ -368,6 +368,18 @@ func (w *Web) keepHouse(ctx context.Context) {
 			set := w.set
 			w.mu.Unlock()
 			w.closeIdle(set)
+			w.dismiss()
+		}
+	}
+}
+
+// dismiss lets half of the workers go that have nothing to do: after a crowd of visitors they would stay for nothing.
+func (w *Web) dismiss() {
+	for range (w.idlers.Load() + 1) / 2 {
+		select {
+		case w.hire <- nil:
+		default:
+			return
 		}
 	}
 }
