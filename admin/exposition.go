@@ -4,71 +4,70 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The text format that Prometheus reads, version 0.0.4: for each family
-//
-//	# HELP name text
-//	# TYPE name gauge
-//	name{label="value"} 1
-const expositionType = "text/plain; version=0.0.4; charset=utf-8"
-
-// family is one metric with all its series.
+// family is one metric with all its series, as read from the places that count.
 type family struct {
-	kind, name, help string
-	samples          []sample
+	kind       prometheus.ValueType
+	name, help string
+	labels     []string // names, the same for every series
+	series     []series
 }
 
-// sample is one series. Suffix is the part of a histogram that it is.
-type sample struct {
-	suffix string
-	labels []string // name, value, name, value ...
-	value  float64
+// series is one set of label values with its value, or with its histogram.
+type series struct {
+	values  []string
+	value   float64
+	count   uint64 // of a histogram
+	sum     time.Duration
+	buckets map[float64]uint64 // upper bound in seconds -> observations at most that long; nil for no histogram
 }
-
-func newFamily(kind, name, help string) *family { return &family{kind: kind, name: name, help: help} }
 
 // gauge goes up and down.
-func gauge(name, help string) *family { return newFamily("gauge", name, help) }
+func gauge(name, help string, labels ...string) *family {
+	return &family{kind: prometheus.GaugeValue, name: name, help: help, labels: labels}
+}
 
 // counter only rises.
-func counter(name, help string) *family { return newFamily("counter", name, help) }
-
-// add gives the series with these labels its value.
-func (f *family) add(value float64, labels ...string) { f.addAs("", value, labels...) }
-
-func (f *family) addAs(suffix string, value float64, labels ...string) {
-	f.samples = append(f.samples, sample{suffix, labels, value})
+func counter(name, help string, labels ...string) *family {
+	return &family{kind: prometheus.CounterValue, name: name, help: help, labels: labels}
 }
 
-// expose writes families in the order given.
-func expose(families []*family) []byte {
-	// Values may hold any byte that a configuration or a release's name may; the format escapes three.
-	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-	var b []byte
-	for _, f := range families {
-		b = fmt.Appendf(b, "# HELP %s %s\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
-		for _, s := range f.samples {
-			b = append(append(b, f.name...), s.suffix...)
-			for i := 0; i < len(s.labels); i += 2 {
-				before := byte(',')
-				if i == 0 {
-					before = '{'
-				}
-				b = fmt.Appendf(append(b, before), `%s="%s"`, s.labels[i], escape.Replace(strings.ToValidUTF8(s.labels[i+1], "?")))
+// add gives the series with these label values its value.
+func (f *family) add(value float64, values ...string) {
+	f.series = append(f.series, series{values: values, value: value})
+}
+
+// addHistogram gives the series with these label values its observations.
+func (f *family) addHistogram(count uint64, sum time.Duration, buckets map[float64]uint64, values ...string) {
+	f.series = append(f.series, series{values: values, count: count, sum: sum, buckets: buckets})
+}
+
+// Describe implements [prometheus.Collector]. It names nothing in advance: pools and members come and go with reloads.
+func (a *Admin) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements [prometheus.Collector].
+func (a *Admin) Collect(out chan<- prometheus.Metric) {
+	for _, f := range a.families() {
+		desc := prometheus.NewDesc(f.name, f.help, f.labels, nil)
+		for _, s := range f.series {
+			for i, v := range s.values {
+				s.values[i] = strings.ToValidUTF8(v, "?")
 			}
-			if len(s.labels) > 0 {
-				b = append(b, '}')
+			m, err := prometheus.NewConstMetric(desc, f.kind, s.value, s.values...)
+			if s.buckets != nil {
+				m, err = prometheus.NewConstHistogram(desc, s.count, s.sum.Seconds(), s.buckets, s.values...)
 			}
-			b = append(append(append(b, ' '), number(s.value)...), '\n')
+			if err != nil {
+				m = prometheus.NewInvalidMetric(desc, fmt.Errorf("metric %s: %w", f.name, err))
+			}
+			out <- m
 		}
 	}
-	return b
 }
-
-// number writes a value so that it is read back as the same.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 func sorted(m map[string]uint64) []string { return slices.Sorted(maps.Keys(m)) }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // TestExposition reads the metrics by the grammar of the format.
@@ -13,8 +15,8 @@ func TestExposition(t *testing.T) {
 	f := newFake(t)
 	_, body := ask(f.reader.Handler, "GET", "/metrics", "", nil)
 	var (
-		comment = regexp.MustCompile(`^# (HELP [a-z_]+ [^\n]+|TYPE [a-z_]+ (gauge|counter|histogram))$`)
-		series  = regexp.MustCompile(`^[a-z_]+(\{[a-z_]+="([^"\\\n]|\\["\\n])*"(,[a-z_]+="([^"\\\n]|\\["\\n])*")*\})? [0-9.e+-]+$`)
+		comment = regexp.MustCompile(`^# (HELP [a-zA-Z_]+ [^\n]+|TYPE [a-zA-Z_]+ (gauge|counter|histogram|summary))$`)
+		series  = regexp.MustCompile(`^[a-zA-Z_]+(\{[a-z_]+="([^"\\\n]|\\["\\n])*"(,[a-z_]+="([^"\\\n]|\\["\\n])*")*\})? [0-9.e+-]+$`)
 		seen    = map[string]bool{}
 	)
 	for line := range strings.SplitSeq(strings.TrimSuffix(body, "\n"), "\n") {
@@ -34,11 +36,11 @@ func TestExposition(t *testing.T) {
 		seen[id] = true
 	}
 	for _, want := range []string{
-		`skein_http_site_answers_total{site="si\"te",class="2xx"} 7`,
-		`skein_pool_member_in_use{pool="web",server="web1",address="10.0.0.11:8080"} 1`,
-		`skein_pool_member_answer_seconds_bucket{pool="web",server="web1",address="10.0.0.11:8080",le="0.0025"} 0`,
-		`skein_pool_member_answer_seconds_count{pool="web",server="web1",address="10.0.0.11:8080"} 0`,
-		`skein_build_info{version="v1",`,
+		`skein_http_site_answers_total{class="2xx",site="si\"te"} 7`,
+		`skein_pool_member_in_use{address="10.0.0.11:8080",pool="web",server="web1"} 1`,
+		`skein_pool_member_answer_seconds_bucket{address="10.0.0.11:8080",pool="web",server="web1",le="0.0025"} 0`,
+		`skein_pool_member_answer_seconds_count{address="10.0.0.11:8080",pool="web",server="web1"} 0`,
+		`skein_build_info{go=`,
 		"process_open_fds ",
 	} {
 		if !strings.Contains(body, want) {
@@ -62,14 +64,17 @@ func TestMetricsManual(t *testing.T) {
 	table.WriteString("| metric | labels | kind | meaning |\n|---|---|---|---|\n")
 	for _, f := range newFake(t).families() {
 		var labels []string
-		if len(f.samples) > 0 {
-			for i := 0; i < len(f.samples[0].labels); i += 2 {
-				if l := f.samples[0].labels[i]; l != "le" {
-					labels = append(labels, "`"+l+"`")
-				}
-			}
+		for _, l := range f.labels {
+			labels = append(labels, "`"+l+"`")
 		}
-		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", f.name, strings.Join(labels, ", "), f.kind, f.help)
+		kind := "gauge"
+		switch {
+		case f.name == "skein_pool_member_answer_seconds":
+			kind = "histogram"
+		case f.kind == prometheus.CounterValue:
+			kind = "counter"
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", f.name, strings.Join(labels, ", "), kind, f.help)
 	}
 	if have == table.String() {
 		return
