@@ -76,11 +76,14 @@ func setup(e *testscript.Env) error {
 	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second longer
 	for i := 1; i <= 3; i++ {
 		origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/slow" {
+			switch r.URL.Path {
+			case "/slow": // long enough for a script to look at it
 				select {
 				case <-time.After(2 * time.Second):
 				case <-r.Context().Done():
 				}
+			case "/endless":
+				<-r.Context().Done()
 			}
 			fmt.Fprintf(w, "origin %d %s\n", i, r.URL.Path)
 		}))
