@@ -80,6 +80,9 @@ pool "web" {
     fast    = "50ms"
     timeout = "150ms"
   }
+  eject {
+    time = "1s"
+  }
   timeouts {
     first_byte = "500ms"
     keepalive  = "1s"
