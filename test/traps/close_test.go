@@ -30,21 +30,28 @@ func idlers(t *testing.T, addr string, n int) []*harness.Conn {
 func TestStopClosesParked(t *testing.T) {
 	both(t, func(t *testing.T, opts ...harness.Option) {
 		g := newGate()
-		g.release(t)
 		s := newSite(t, g.script, opts...)
+		g.release(t)
 		conns := idlers(t, s.addr, parked)
 		fresh := harness.Raw(t, s.addr) // has never said anything
 		busy := harness.Raw(t, s.addr)
 		busy.Send(slow)
 		<-g.arrived
+		// The kernel shows a connection to skein when its client speaks, or after a second.
+		harness.Eventually(t, harness.Patience, "all connections are accepted", func() bool {
+			return s.Metric("skein_http_connections") == parked+2
+		})
 		start := time.Now()
 		s.Signal(syscall.SIGTERM)
 		for _, c := range conns {
 			c.Closed()
 		}
-		fresh.Closed()
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("idle connections were closed after %v", took)
+		}
+		fresh.Closed()
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("the connection that had said nothing was closed after %v", took)
 		}
 		harness.Eventually(t, harness.Patience, "the listener is closed", func() bool {
 			c, err := net.Dial("tcp", s.addr)
@@ -65,8 +72,8 @@ func TestStopClosesParked(t *testing.T) {
 func TestReloadClosesParked(t *testing.T) {
 	both(t, func(t *testing.T, opts ...harness.Option) {
 		g := newGate()
-		g.release(t)
 		origin := harness.Origin(t, g.script)
+		g.release(t)
 		stays, goes := harness.FreeAddr(t), harness.FreeAddr(t)
 		hcl := func(listen string) string {
 			return fmt.Sprintf("pool \"web\" {\n  servers = [%q]\n}\nhttp \"site\" {\n  listen = %s\n  pool = pool.web\n}\n", origin.Addr, listen)
@@ -107,8 +114,8 @@ func TestReloadClosesParked(t *testing.T) {
 func TestSecondStop(t *testing.T) {
 	both(t, func(t *testing.T, opts ...harness.Option) {
 		g := newGate()
-		g.release(t)
 		s := newSite(t, g.script, opts...)
+		g.release(t)
 		busy := harness.Raw(t, s.addr)
 		busy.Send(slow)
 		<-g.arrived

@@ -90,8 +90,8 @@ func TestClientLeavesInBody(t *testing.T) {
 func TestClientLeavesQueue(t *testing.T) {
 	both(t, func(t *testing.T, opts ...harness.Option) {
 		g := newGate()
-		g.release(t)
 		origin := harness.Origin(t, g.script)
+		g.release(t)
 		addr := harness.FreeAddr(t)
 		s := harness.Start(t, config(addr, origin.Addr, "max_conns = 1"), opts...)
 		busy := harness.Raw(t, addr)

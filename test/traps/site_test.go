@@ -113,7 +113,8 @@ func (g *gate) script(p *harness.Peer) {
 	}
 }
 
-// release lets everybody pass at the end of a test, so that no script is left waiting.
+// release lets everybody pass at the end of a test, so that no script is left waiting. It is called after the origin was
+// made, to act before the origin waits for its scripts.
 func (g *gate) release(t *testing.T) { t.Cleanup(func() { close(g.open) }) }
 
 // good fails the test unless the answer is the origin's.

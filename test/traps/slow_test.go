@@ -69,7 +69,8 @@ func TestSlowReader(t *testing.T) {
 		}
 		// Nobody reads: the flow must come to a standstill.
 		still(t, &origin.written)
-		if n := origin.written.Load(); n > 40<<20 {
+		// What has been written waits in the kernel's buffers, which grow to some MiB for each of the two connections.
+		if n := origin.written.Load(); n > 4*blocks*blockSize/2 {
 			t.Errorf("%d bytes were taken from the origin for clients that read nothing", n)
 		}
 		if grown := s.Memory() - before; grown > 32<<20 {
