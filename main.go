@@ -11,11 +11,16 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// The first signal asks for an orderly end. From then on the signals have their default meaning again, so that the
-	// second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		// The first signal asks for an orderly end. From then on the signals have their default meaning again, before anybody
+		// can see that the end has begun: the second one ends the process at once.
+		signal.Stop(signals)
+		cancel()
+	}()
 	code := cli.Run(ctx, cli.System(), os.Args[1:])
-	stop()
 	os.Exit(code)
 }

@@ -16,27 +16,23 @@ var ports atomic.Int32
 // made of its process ID, and counts the ports; outgoing connections leave from 127.0.0.1.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// listen opens a listener on a free address. It does not close one to open it again: a program that another test starts in
+// between holds a copy for a moment.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
 	pid := os.Getpid()
 	host := fmt.Sprintf("127.%d.%d.%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff)
 	for range 1000 {
-		addr := fmt.Sprintf("%s:%d", host, 10000+ports.Add(1)%50000)
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, 10000+ports.Add(1)%50000))
+		if err == nil {
+			return l
 		}
-		l.Close()
-		return addr
 	}
 	t.Fatalf("no free port on %s", host)
-	return ""
-}
-
-// listen opens a listener on a free address.
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", FreeAddr(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return nil
 }
