@@ -58,6 +58,9 @@ func (l *acceptor) Accept(f func(fd int, nc net.Conn, client netip.AddrPort)) er
 			switch e {
 			case 0:
 				f(int(n), nil, addrPort(&from))
+				if l.closed.Load() {
+					return true // while clients keep coming there is no other end of this
+				}
 			case syscall.EINTR, syscall.ECONNABORTED: // the client left while it waited
 			case syscall.EAGAIN:
 				return false
