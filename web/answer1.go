@@ -173,9 +173,14 @@ func (a *answerer1) end(trailers []Field) error {
 	return a.flush()
 }
 
-// abort sends what there is and lets the connection end before the answer does.
+// abort sends what there is and lets the connection end before the answer does. Where the end of the connection is the end of
+// the answer, only a reset can say that it is not.
 func (a *answerer1) abort() {
 	_ = a.flush()
+	if a.begun && !a.chunked && a.left < 0 {
+		a.c.sock.Reset()
+		a.c.linger = false
+	}
 	a.keep = false
 	a.failed = true
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"skein/web/http1"
@@ -30,6 +31,7 @@ type body1 struct {
 	total  int64
 	pace   pace
 	ended  bool
+	gaveUp atomic.Bool // nobody wants the rest
 }
 
 func (c *conn) newBody(x *exchange) *body1 {
@@ -105,6 +107,9 @@ func (b *body1) fill() error {
 	}
 	start := time.Now()
 	n, err := b.c.sock.Read(want)
+	for n == 0 && isTimeout(err) && b.goesOn() {
+		n, err = b.c.sock.Read(want)
+	}
 	if !b.pace.moved(n, time.Since(start)) {
 		return errTooSlow
 	}
@@ -117,6 +122,14 @@ func (b *body1) fill() error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// goesOn reports whether a read was only woken by a nudge that was meant for a connection that waits for a request.
+func (b *body1) goesOn() bool { return b.c.sock.Calm() && !b.gaveUp.Load() }
+
+func (b *body1) stop() {
+	b.gaveUp.Store(true)
+	b.c.sock.Nudge()
 }
 
 // last is only known early of a length: behind a chunk there is always another line.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +35,7 @@ type conn struct {
 	step  func() bool
 	k     *work // nil while idle
 	reply answerer1
-	err   error // why ready left the loop; nil to serve outside of it, or to end after an answer
+	err   error // why ready left the loop; nil to serve outside of it, or to end
 	table *table
 	begun bool // bytes of a request were received: it has its header time-out
 
@@ -63,7 +64,7 @@ func newWork() any {
 
 // serve works until the connection ends.
 func (c *conn) serve() {
-	defer c.close()
+	defer c.end()
 	c.step = c.ready
 	c.sock.Gone = c.guard.left
 	c.sock.Arm(c.port.table.Load().settings.Timeouts.Header)
@@ -81,41 +82,41 @@ func (c *conn) serve() {
 			return
 		case err != nil:
 			return
-		case c.outside:
-			c.outside = false
-			if !c.serveRequest() {
-				return
-			}
-			if c.k.r == c.k.w {
-				c.rest()
-				continue
-			}
-			// More is in the buffer already: the next call of ready begins with it.
-			if c.parse() {
-				if c.outside {
-					continue
-				}
-				return
-			}
-		default:
+		case !c.outside || !c.serveOutside():
 			return
 		}
 	}
 }
 
+// serveOutside serves the request that left the loop, and those behind it that are in the buffer already. It returns true to
+// wait for more, false to end the connection.
+func (c *conn) serveOutside() bool {
+	for c.outside {
+		c.outside = false
+		if !c.serveRequest() {
+			return false
+		}
+		if c.parse() && !c.outside {
+			return false
+		}
+	}
+	return true
+}
+
 // nudged reports whether the loop was woken because the process drains: a request that has come meanwhile is still served.
 func (c *conn) nudged() bool {
-	if c.sock.Expired() || !c.w.draining.Load() && !c.port.retired.Load() || c.k != nil && c.k.w > c.k.r {
-		return !c.sock.Expired() && c.sock.Calm()
+	if c.sock.Expired() {
+		return false
 	}
-	return !c.sock.Quiet() && c.sock.Calm()
+	idle := c.k == nil || c.k.r == c.k.w
+	if idle && c.leaving() && c.sock.Quiet() {
+		return false
+	}
+	return c.sock.Calm()
 }
 
 // ready receives and serves inside the loop. It returns true to leave it: to serve a request outside, or to end.
 func (c *conn) ready() bool {
-	if c.outside {
-		return true
-	}
 	if c.k == nil {
 		c.k = c.w.works.Get().(*work)
 	}
@@ -123,9 +124,8 @@ func (c *conn) ready() bool {
 	for {
 		n, err := c.sock.Recv(k.buf[k.w:])
 		if err != nil {
-			if err == sock.ErrAgain && !c.leaving() {
-				c.rest()
-				return false
+			if err == sock.ErrAgain {
+				return c.park()
 			}
 			c.err = err
 			return true
@@ -137,16 +137,23 @@ func (c *conn) ready() bool {
 		}
 		// Half a request is followed by another receive: an end that came along with it makes no edge of its own.
 		if !full && k.r == k.w {
-			c.rest()
-			return false
+			return c.park()
 		}
 	}
 }
 
-// leaving reports whether a connection that has nothing to do should end: the nudge for it may have come too early.
-func (c *conn) leaving() bool {
-	return (c.w.draining.Load() || c.port.retired.Load()) && c.k.r == c.k.w
+// park gives the buffers back if nothing is in them, and waits. It returns true to leave the loop instead, if the connection
+// has nothing to do and should end: the nudge for it passes by those who are at work.
+func (c *conn) park() bool {
+	if c.k.r < c.k.w {
+		return false
+	}
+	c.release()
+	return c.leaving()
 }
+
+// leaving reports whether connections end as soon as they have nothing to do.
+func (c *conn) leaving() bool { return c.w.draining.Load() || c.port.retired.Load() }
 
 // parse serves the requests that are complete in the buffer; it returns true to leave the loop.
 func (c *conn) parse() bool {
@@ -203,15 +210,6 @@ func (k *work) room(limit int) {
 func (c *conn) needsOutside() bool {
 	r := &c.k.req
 	return r.Chunked || r.Length > int64(c.k.w-c.k.r) || r.Upgrade != nil
-}
-
-// rest gives the buffers back if nothing is in them, and waits for the next request.
-func (c *conn) rest() {
-	k := c.k
-	if k == nil || k.r < k.w {
-		return
-	}
-	c.release()
 }
 
 func (c *conn) release() {
@@ -315,7 +313,20 @@ func (c *conn) timedOut() {
 // unread bytes would make the kernel send a reset, which may overtake the answer (RFC 9112 section 9.6).
 const lingerTime = 2 * time.Second
 
+// end closes the connection. A mistake of ours must cost one client its connection, not all of them.
+func (c *conn) end() {
+	if p := recover(); p != nil {
+		c.w.log.Error("a connection made skein panic and was closed", "panic", p, "client", c.who.ip, "stack", string(debug.Stack()))
+		c.w.stats.Causes[causePanic].Add(1)
+		c.k, c.linger = nil, false // nobody knows what state it is in
+	}
+	c.close()
+}
+
 func (c *conn) close() {
+	if c.leaving() && !c.sock.Quiet() {
+		c.linger = true // the client could not know, and has sent the next request already
+	}
 	if c.linger && !c.w.stopping.Load() && c.sock.CloseWrite() == nil && c.sock.Revive(lingerTime) {
 		buf := make([]byte, 4<<10)
 		for {

@@ -31,8 +31,9 @@ type exchange struct {
 	to     answerer
 	client *client
 	guard  *guard
-	work   *work   // buffers
-	up     *upload // of the try that runs; nil without a body to stream
+	work   *work        // buffers
+	up     *upload      // of the try that runs; nil without a body to stream
+	held   *pool.Member // whose work in progress counts this exchange
 
 	table  *table
 	site   *site
@@ -51,6 +52,8 @@ type body interface {
 	last() bool
 	// trailers are known after io.EOF.
 	trailers() []Field
+	// stop ends a next that waits, with an error. Any goroutine may call it.
+	stop()
 }
 
 // answerer is the client half of an exchange.
@@ -118,12 +121,13 @@ const (
 	causeOriginCut
 	causeCeiling
 	causeShutdown
+	causePanic
 	causes
 )
 
 var causeNames = [causes]string{
 	"done", "local", "bad_request", "client_gone", "client_timeout", "client_slow", "too_large", "no_member", "queue_full",
-	"queue_timeout", "connect_failed", "origin_timeout", "origin_broken", "origin_cut", "ceiling", "shutdown",
+	"queue_timeout", "connect_failed", "origin_timeout", "origin_broken", "origin_cut", "ceiling", "shutdown", "panic",
 }
 
 func (c cause) String() string { return causeNames[c] }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -55,8 +54,9 @@ func (w *Web) forward(x *exchange) {
 			w.unserved(x, err, last)
 			return
 		}
-		x.line.member = m
+		x.line.member, x.held = m, m
 		last = w.try(x, p, m, cfg, prefer)
+		x.held = nil
 		p.Release(m)
 		if last == nil {
 			return
@@ -92,6 +92,9 @@ func (w *Web) unserved(x *exchange, err error, last *failure) {
 	switch {
 	case x.guard.hasLeft() || err == pool.ErrCanceled:
 		x.line.cause = causeClientGone
+		if w.stopping.Load() {
+			x.line.cause = causeShutdown
+		}
 		x.line.status = 499 // as nginx logs it; nobody is there to read an answer
 		x.to.abort()
 		return
@@ -120,11 +123,10 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 	}
 	k := x.work
 	for fresh := false; ; fresh = true {
-		u, err := w.connect(context.Background(), m, fresh, cfg.Timeouts.Connect)
-		if !u.wasReused() {
-			x.line.connected += time.Since(x.line.start)
-		}
-		if err != nil {
+		u, err := w.connect(x, m, fresh, cfg.Timeouts.Connect)
+		if err != nil && w.stopping.Load() {
+			return &failure{cause: causeShutdown}
+		} else if err != nil {
 			w.health.Failure(p, m, health.ConnectFailed)
 			f := &failure{http.StatusBadGateway, causeConnect, true, true}
 			if isTimeout(err) {
@@ -132,7 +134,8 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 			}
 			return f
 		}
-		if x.guard.use(u) {
+		if x.guard.use(u) || w.stopping.Load() { // what is opened after everything was cut off must not live on
+			x.guard.use(nil)
 			u.close()
 			return &failure{cause: causeClientGone}
 		}
@@ -152,19 +155,29 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 		x.line.first = time.Since(start)
 		if err == nil {
 			k.ans = u.buf
-			w.relay(x, u, p, m, cfg, idle, prefer)
+			w.relay(x, u, p, m, cfg, idle, prefer, start.Add(x.line.first))
 			x.guard.sock.Busy(false)
 			return nil
 		}
-		x.guard.use(nil)
 		x.guard.sock.Busy(false)
 		started := x.up != nil && x.up.started
 		if started {
-			x.up.end(x.stopBody)
+			x.up.end()
 		}
+		x.guard.use(nil)
 		u.close()
 		if started && x.up.fromClient != nil {
 			return w.uploadFailed(x)
+		}
+		var ce clientError
+		switch {
+		case x.guard.hasLeft():
+			return &failure{cause: causeClientGone} // the end of the connection to the member was our doing
+		case errors.As(err, &ce):
+			x.guard.left()
+			return &failure{cause: causeClientGone}
+		case x.late():
+			return &failure{status: http.StatusGatewayTimeout, cause: causeCeiling}
 		}
 		again := !started && !u.first && (!u.sent || idempotent(x.method))
 		if again && u.reused && !fresh && !isTimeout(err) {
@@ -174,8 +187,11 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 	}
 }
 
-// wasReused is false for no connection at all.
-func (u *upstream) wasReused() bool { return u != nil && u.reused }
+// late reports whether the exchange has had all the time that a whole one may take.
+func (x *exchange) late() bool {
+	c := x.table.settings.Timeouts.Ceiling
+	return c > 0 && time.Since(x.line.start) >= c
+}
 
 // failed judges a try that got no answer.
 func (w *Web) failed(p *pool.Pool, m *pool.Member, err error, again bool) *failure {
@@ -211,6 +227,3 @@ func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, errTimeout) || errors.As(err, &t) && t.Timeout()
 }
-
-// stopBody ends the reading of a request's body from the client.
-func (x *exchange) stopBody() { x.guard.sock.Nudge() }

@@ -41,7 +41,16 @@ func (g *guard) use(u *upstream) (gone bool) {
 	return g.gone
 }
 
-// left reports whether the client is gone.
+// take is use(nil) that returns what was used.
+func (g *guard) take() *upstream {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	u := g.up
+	g.up = nil
+	return u
+}
+
+// hasLeft reports whether the client is gone.
 func (g *guard) hasLeft() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

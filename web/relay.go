@@ -20,9 +20,8 @@ const spliceFrom = 64 << 10
 var errCut = errors.New("the member ended the answer too early")
 
 // relay passes the answer in u on to the client, and u back to its list if its framing is provably clean.
-func (w *Web) relay(x *exchange, u *upstream, p *pool.Pool, m *pool.Member, cfg *config.Pool, idle time.Duration, prefer *pool.Member) {
+func (w *Web) relay(x *exchange, u *upstream, p *pool.Pool, m *pool.Member, cfg *config.Pool, idle time.Duration, prefer *pool.Member, now time.Time) {
 	r := &u.resp
-	now := x.line.start.Add(x.line.first)
 	m.Observe(now, x.line.first)
 	m.Stats.Seconds.Observe(x.line.first)
 	m.Stats.Answers[r.Status/100%6].Add(1)
@@ -30,12 +29,12 @@ func (w *Web) relay(x *exchange, u *upstream, p *pool.Pool, m *pool.Member, cfg 
 		x.up.proceed()
 	}
 	err := w.relayAnswer(x, u, cfg, idle, m, prefer)
-	x.guard.use(nil)
-	m.Stats.Received.Add(uint64(u.received))
 	clean := err == nil
-	if x.up != nil && !x.up.end(x.stopBody) {
+	if x.up != nil && !x.up.end() {
 		clean = false
 	}
+	x.guard.use(nil)
+	m.Stats.Received.Add(uint64(u.received))
 	switch {
 	case errors.Is(err, errCut):
 		m.Stats.Errors.Add(1)
@@ -70,9 +69,7 @@ func (w *Web) relayAnswer(x *exchange, u *upstream, cfg *config.Pool, idle time.
 		status: r.Status, reason: r.Reason, fields: r.Fields, length: -1,
 		none: body == http1.NoBody, edits: &x.route.response, hops: &hop,
 	}
-	if a.none && r.Length < 0 && r.Status != http.StatusNotModified && r.Status != http.StatusNoContent && x.method != http.MethodHead {
-		a.length = 0
-	} else if body != http1.ByChunks && body != http1.UntilClose {
+	if body != http1.ByChunks && body != http1.UntilClose {
 		a.length = r.Length
 	}
 	if cfg.Sticky != nil && m != prefer {
@@ -123,10 +120,15 @@ func (w *Web) cut(x *exchange, err error) error {
 	switch {
 	case x.guard.hasLeft():
 		x.line.cause = causeClientGone
+		if w.stopping.Load() {
+			x.line.cause = causeShutdown
+		}
 		x.to.abort()
 		return err
-	case x.guard.sock.Expired():
+	case isTimeout(err) && x.late():
 		x.line.cause = causeCeiling
+		x.to.abort()
+		return err
 	case isTimeout(err):
 		x.line.cause = causeOriginTimeout
 	}

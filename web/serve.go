@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -13,12 +14,41 @@ import (
 func (w *Web) serve(x *exchange) {
 	w.stats.Requests.Add(1)
 	w.stats.InFlight.Add(1)
+	defer w.served(x)
 	x.line.visitor = x.visitor()
 	if w.find(x) {
 		w.forward(x)
 	}
+}
+
+// served ends an exchange. A mistake of ours must cost the one request that met it, not all the others.
+func (w *Web) served(x *exchange) {
+	if p := recover(); p != nil {
+		w.log.Error("a request made skein panic: its connections are closed", "panic", p, "method", x.method, "path", string(x.path), "stack", string(debug.Stack()))
+		w.salvage(x)
+	}
 	w.finish(x)
 	w.stats.InFlight.Add(-1)
+}
+
+// salvage gives back what an exchange held when it broke off.
+func (w *Web) salvage(x *exchange) {
+	x.line.cause = causePanic
+	x.guard.sock.Busy(false)
+	if u := x.guard.take(); u != nil {
+		if x.up != nil && x.up.started {
+			x.up.wait()
+		}
+		u.close()
+	}
+	if m := x.held; m != nil {
+		x.held = nil
+		x.route.pool.Release(m)
+	}
+	if x.line.status == 0 {
+		w.fail(x, http.StatusInternalServerError, "")
+	}
+	x.to.abort()
 }
 
 // find routes an exchange; false if it was answered instead.
@@ -97,10 +127,10 @@ func (w *Web) fail(x *exchange, status int, detail string) bool {
 	if text == "" {
 		text = "Error"
 	}
-	body, kind := []byte(text+": "+detail+"\n"), "text/plain; charset=utf-8"
-	if status >= 500 {
-		body = []byte(text + "\n") // what goes on behind us is nobody's business
+	if status < 500 && detail != "" { // what goes on behind us is nobody's business
+		text += ": " + detail
 	}
+	body, kind := []byte(text+"\n"), "text/plain; charset=utf-8"
 	if x.site != nil {
 		if p, ok := x.site.cfg.Errors[status]; ok {
 			body, kind = p.Body, p.Type

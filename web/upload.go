@@ -1,7 +1,9 @@
 package web
 
 import (
+	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +31,7 @@ type upload struct {
 	fromClient error // the client's side failed
 	toMember   error // the member's side failed
 	complete   bool
+	fault      any // what run panicked with, and where
 }
 
 func newUpload(x *exchange, u *upstream, first, idle time.Duration) *upload {
@@ -39,7 +42,13 @@ func newUpload(x *exchange, u *upstream, first, idle time.Duration) *upload {
 func (p *upload) proceed() { p.once.Do(func() { close(p.goOn) }) }
 
 func (p *upload) run() {
-	defer close(p.done)
+	defer func() {
+		if e := recover(); e != nil {
+			p.fault = fmt.Sprintf("%v, in the upload:\n%s", e, debug.Stack())
+			p.u.sock.Abort()
+		}
+		close(p.done)
+	}()
 	if p.x.expect && !p.ask() {
 		return
 	}
@@ -125,16 +134,24 @@ const grace = 100 * time.Millisecond
 
 // end waits for the upload, and stops it if the answer was complete before it: then the connection to the member must be
 // closed, and the client's, too, unless all of the body was taken from it. It reports whether the whole body was sent.
-func (p *upload) end(stop func()) bool {
+func (p *upload) end() bool {
 	if !p.started {
 		return false
 	}
+	p.wait()
+	if p.fault != nil {
+		panic(p.fault) // for the goroutine that serves the request, which knows what to give back
+	}
+	return p.complete
+}
+
+func (p *upload) wait() {
 	if p.whole.Load() {
 		t := time.NewTimer(grace)
 		defer t.Stop()
 		select {
 		case <-p.done:
-			return p.complete
+			return
 		case <-t.C:
 		}
 	}
@@ -146,12 +163,11 @@ func (p *upload) end(stop func()) bool {
 		if p.whole.Load() {
 			<-p.done
 		} else {
-			stop()
+			p.x.body.stop()
 			<-p.done
 			p.x.guard.sock.Calm() // the answer has yet to be written
 		}
 	}
-	return p.complete
 }
 
 // interim passes a 1xx answer on.

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -126,7 +125,7 @@ func (u *upstream) parse() (done bool, err error) {
 			return true, nil
 		}
 		if err := u.x.interim(&u.resp); err != nil {
-			return false, err
+			return false, clientError{err}
 		}
 		u.resp.Reset()
 	}
@@ -211,7 +210,7 @@ func (w *Web) idleOf(m *pool.Member) *idle {
 }
 
 // connect returns an idle connection to m, or a new one if there is none or fresh asks for it.
-func (w *Web) connect(ctx context.Context, m *pool.Member, fresh bool, timeout time.Duration) (*upstream, error) {
+func (w *Web) connect(x *exchange, m *pool.Member, fresh bool, timeout time.Duration) (*upstream, error) {
 	if !fresh {
 		if u := w.idleOf(m).take(); u != nil {
 			u.reused = true
@@ -219,7 +218,9 @@ func (w *Web) connect(ctx context.Context, m *pool.Member, fresh bool, timeout t
 		}
 	}
 	d := net.Dialer{Timeout: timeout, KeepAlive: 60 * time.Second}
-	nc, err := d.DialContext(ctx, "tcp", m.Address)
+	start := time.Now()
+	nc, err := d.DialContext(w.dialing, "tcp", m.Address)
+	x.line.connected += time.Since(start)
 	if err != nil {
 		m.Stats.ConnectErrors.Add(1)
 		return nil, err

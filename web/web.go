@@ -49,6 +49,9 @@ type Web struct {
 	idles   sync.Map // *pool.Member -> *idle
 	access  atomic.Pointer[accessLog]
 
+	dialing context.Context // of connections to members that are being opened
+	hangUp  context.CancelFunc
+
 	hire   chan *conn    // to workers that have nothing to do
 	ended  chan struct{} // closed when Run returns
 	idlers atomic.Int64
@@ -62,13 +65,16 @@ type Web struct {
 	drain   time.Duration
 	sites   map[string]*SiteStats
 	running bool
-	conns   sync.WaitGroup
+
+	accepting sync.WaitGroup // goroutines that may begin connections
+	conns     sync.WaitGroup
 }
 
 // New returns a Web that does nothing before Prepare and Run.
 func New(log *slog.Logger, o Options) *Web {
 	w := &Web{log: log, sockets: o.Sockets, health: o.Health, stdout: o.Stdout, timer: sock.NewTimer(), ports: map[string]*port{}, sites: map[string]*SiteStats{}, tunnels: sock.NewTunnelBuffers()}
 	w.timer.Plain = o.Plain
+	w.dialing, w.hangUp = context.WithCancel(context.Background())
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork
 	w.bodies.New = func() any { return new([bodySize]byte) }
@@ -117,7 +123,7 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 		if log, err = openAccessLog(c.Log.Access, c.Log.AccessFile, w.stdout); err != nil {
 			log = nil
 			discard()
-			return nil, nil, fmt.Errorf("log: open access file: %w", err)
+			return nil, nil, fmt.Errorf("%s:%d: log: %w", c.Log.Pos.File, c.Log.Pos.Line, err)
 		}
 	}
 	commit = func() { w.commit(c, set, tables, opened, log, fresh) }
@@ -127,6 +133,15 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, opened map[string]*port, log *accessLog, sites map[string]*SiteStats) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.draining.Load() { // the stop came between Prepare and now
+		for _, p := range opened {
+			p.l.Release()
+		}
+		if log != nil {
+			log.close()
+		}
+		return
+	}
 	w.set, w.sites = set, sites
 	w.drain = 0
 	for _, h := range c.HTTP {
@@ -141,7 +156,7 @@ func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, 
 		p.table.Store(tables[address])
 		w.ports[address] = p
 		if w.running {
-			go w.accept(p)
+			w.accepting.Go(func() { w.accept(p) })
 		}
 	}
 	for address, p := range w.ports {
@@ -166,9 +181,9 @@ func (w *Web) retire(p *port) {
 
 // nudgeIdle wakes connections that wait for a request, so that they end.
 func (w *Web) nudgeIdle(which func(*conn) bool) {
-	w.timer.Each(func(owner any) {
+	w.timer.Each(func(s *sock.Conn, owner any) {
 		if c, ok := owner.(*conn); ok && !c.active.Load() && which(c) {
-			c.sock.Nudge()
+			s.Nudge() // c.sock may not be set yet
 		}
 	})
 }
@@ -184,7 +199,7 @@ func (w *Web) Run(ctx context.Context) error {
 	w.mu.Lock()
 	w.running = true
 	for _, p := range w.ports {
-		go w.accept(p)
+		w.accepting.Go(func() { w.accept(p) })
 	}
 	w.mu.Unlock()
 	<-ctx.Done()
@@ -210,6 +225,7 @@ func (w *Web) shutDown() {
 	w.nudgeIdle(func(*conn) bool { return true })
 	done := make(chan struct{})
 	go func() {
+		w.accepting.Wait() // none is begun after that: only then conns can be waited for
 		w.conns.Wait()
 		close(done)
 	}()
@@ -234,14 +250,17 @@ func (w *Web) shutDown() {
 	}
 }
 
-// Stop ends what still runs at once; Run returns soon after its context ends.
-func (w *Web) Stop() { w.cutOff() }
-
-// cutOff aborts every connection, to clients and to members.
+// cutOff aborts every connection, to clients and to members, and all waiting for one. Whoever opens a connection after that
+// sees that it is too late.
 func (w *Web) cutOff() {
 	w.stopping.Store(true)
-	w.draining.Store(true)
+	w.hangUp()
 	w.timer.AbortAll()
+	w.timer.Each(func(_ *sock.Conn, owner any) {
+		if c, ok := owner.(*conn); ok {
+			c.guard.left()
+		}
+	})
 }
 
 // port is one listening address.

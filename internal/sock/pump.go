@@ -1,7 +1,9 @@
 package sock
 
 import (
+	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -18,17 +20,17 @@ func Tunnel(a, b *Conn, idle time.Duration, buffers *sync.Pool) (ab, ba int64, e
 	a.Arm(idle)
 	b.Arm(idle)
 	back := make(chan error, 1)
-	go func() {
-		err := pump(a, b, idle, buffers, &ba)
+	// The failure of either direction ends the other, whether that waits to receive or to send.
+	move := func(dst, src *Conn, moved *int64) error {
+		err := pump(dst, src, idle, buffers, moved)
 		if err != nil {
-			a.Abort() // both owners are in this function: either direction's failure ends the other
+			a.Abort()
+			b.Abort()
 		}
-		back <- err
-	}()
-	err = pump(b, a, idle, buffers, &ab)
-	if err != nil {
-		b.Abort()
+		return err
 	}
+	go func() { back <- move(a, b, &ba) }()
+	err = move(b, a, &ab)
 	if e := <-back; err == nil {
 		err = e
 	}
@@ -37,38 +39,42 @@ func Tunnel(a, b *Conn, idle time.Duration, buffers *sync.Pool) (ab, ba int64, e
 
 // pump moves bytes from src to dst until src ends.
 func pump(dst, src *Conn, idle time.Duration, buffers *sync.Pool, moved *int64) error {
-	var werr error
-	err := src.Loop(func() bool {
+	var end error
+	move := func() bool {
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
+		// To the last byte and once more: an end that came along with the bytes makes no edge of its own.
 		for {
 			n, err := src.Recv(*buf)
 			if err == ErrAgain {
 				return false
 			}
 			if err != nil {
-				werr = err
+				end = err
 				return true
 			}
 			src.Arm(idle)
-			if _, werr = dst.Write((*buf)[:n]); werr != nil {
+			if _, end = dst.Write((*buf)[:n]); end != nil {
 				return true
 			}
 			dst.Arm(idle)
 			*moved += int64(n)
-			if n < len(*buf) {
-				return false
-			}
 		}
-	})
-	if err == nil {
-		err = werr
 	}
-	if err == io.EOF {
-		_ = dst.CloseWrite()
-		return nil
+	for {
+		err := src.Loop(move)
+		if err == nil {
+			err = end
+		}
+		switch {
+		case err == io.EOF:
+			_ = dst.CloseWrite()
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded) && src.nudge.Load() && src.Calm():
+			continue // a nudge that was meant for a connection that waits for a request
+		}
+		return err
 	}
-	return err
 }
 
 // NewTunnelBuffers returns the pool that [Tunnel] wants.

@@ -25,6 +25,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ const expired = -1
 type stream interface {
 	io.ReadWriteCloser
 	SetDeadline(time.Time) error
+	SetReadDeadline(time.Time) error
 }
 
 // Conn is one connection with one owner.
@@ -57,14 +59,16 @@ type Conn struct {
 	fd     int // -1 if all goes through nc
 	remote netip.AddrPort
 
-	nc  atomic.Pointer[stream] // nil before the connection had to wait
+	nc  atomic.Pointer[stream] // nil before the connection had to wait; all that register sets is there once this is
 	raw syscall.RawConn        // nil before that too, and on the plain path
+	reg sync.Mutex             // held by register: a reader and a writer may have to wait at the same time
 
 	index int    // in timer's list; guarded by timer.mu
 	watch uint64 // id in timer's watch; guarded by timer.mu
 	busy  atomic.Int64
 	due   atomic.Int64
 	limit atomic.Int64 // no deadline is later; 0 is none
+	nudge atomic.Bool  // Nudge was called, and Calm not yet
 	stall stall
 
 	f     func() bool // Loop's function
@@ -91,7 +95,7 @@ func (c *Conn) Loop(f func() bool) error {
 		}
 		return nil
 	}
-	if c.raw == nil {
+	if c.nc.Load() == nil {
 		if f() {
 			return nil
 		}
@@ -110,6 +114,11 @@ func (c *Conn) register() error {
 	if c.nc.Load() != nil {
 		return nil
 	}
+	c.reg.Lock()
+	defer c.reg.Unlock()
+	if c.nc.Load() != nil {
+		return nil
+	}
 	f := adopt(c.fd)
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -119,8 +128,12 @@ func (c *Conn) register() error {
 	c.step, c.flush = c.stepRaw, c.flushRaw
 	var nc stream = f
 	c.nc.Store(&nc)
+	// Abort and Nudge may have come before there was anything to wake.
+	if c.nudge.Load() {
+		c.wakeReader()
+	}
 	if c.Expired() {
-		c.wake() // Abort may have come before there was anything to wake
+		c.wake()
 	}
 	return nil
 }
@@ -304,14 +317,18 @@ func (c *Conn) Abort() {
 	}
 }
 
-// Nudge wakes the owner from Loop with os.ErrDeadlineExceeded without ending the connection; the owner calls [Conn.Calm]. A
-// connection that does not wait is not disturbed.
-func (c *Conn) Nudge() { c.wake() }
+// Nudge wakes whoever waits to receive with os.ErrDeadlineExceeded, without ending the connection: nobody can receive before
+// the owner calls [Conn.Calm]. Who is not waiting finds out when it would; writes are not disturbed.
+func (c *Conn) Nudge() {
+	c.nudge.Store(true)
+	c.wakeReader()
+}
 
 // Calm lets the owner wait again after a nudge. It reports false if the connection has expired meanwhile.
 func (c *Conn) Calm() bool {
-	if nc := c.nc.Load(); nc != nil { // nil has never waited, so it was not disturbed
-		_ = (*nc).SetDeadline(time.Time{})
+	c.nudge.Store(false)
+	if nc := c.nc.Load(); nc != nil {
+		_ = (*nc).SetReadDeadline(time.Time{})
 	}
 	if c.Expired() {
 		c.wake()
@@ -328,6 +345,12 @@ func (c *Conn) Revive(d time.Duration) bool {
 func (c *Conn) wake() {
 	if nc := c.nc.Load(); nc != nil {
 		_ = (*nc).SetDeadline(time.Unix(1, 0))
+	}
+}
+
+func (c *Conn) wakeReader() {
+	if nc := c.nc.Load(); nc != nil {
+		_ = (*nc).SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -350,26 +373,18 @@ func (c *Conn) Close() error {
 }
 
 // CloseWrite sends the end, if the connection knows how.
-func (c *Conn) CloseWrite() error {
-	if c.fd >= 0 {
-		return closeWrite(c.fd)
+func (c *Conn) CloseWrite() (err error) {
+	if c.fd < 0 {
+		if w, ok := c.stream().(interface{ CloseWrite() error }); ok { // TLS says it in its own words first
+			return w.CloseWrite()
+		}
 	}
-	if w, ok := c.stream().(interface{ CloseWrite() error }); ok {
-		return w.CloseWrite()
-	}
-	return errors.ErrUnsupported
+	c.control(func(fd int) { err = closeWrite(fd) })
+	return err
 }
 
 // Reset makes Close drop the connection at once.
-func (c *Conn) Reset() {
-	if c.fd >= 0 {
-		_ = linger0(c.fd)
-		return
-	}
-	if t, ok := c.stream().(interface{ SetLinger(sec int) error }); ok {
-		_ = t.SetLinger(0)
-	}
-}
+func (c *Conn) Reset() { c.control(func(fd int) { _ = linger0(fd) }) }
 
 // Remote is the peer's address. IPv4 addresses are never in IPv6 form.
 func (c *Conn) Remote() netip.AddrPort { return c.remote }

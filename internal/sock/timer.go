@@ -127,13 +127,13 @@ func (t *Timer) remove(c *Conn) {
 // Now is the coarse time: nanoseconds since the Timer was made, as of the last Tick.
 func (t *Timer) Now() time.Duration { return time.Duration(t.now.Load()) }
 
-// Each calls f with the owner of each connection. f must not open or close any.
-func (t *Timer) Each(f func(owner any)) {
+// Each calls f with each connection that has an owner. f must not open or close any.
+func (t *Timer) Each(f func(c *Conn, owner any)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.conns {
 		if c.owner != nil {
-			f(c.owner)
+			f(c, c.owner)
 		}
 	}
 }
