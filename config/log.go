@@ -6,6 +6,7 @@ type Log struct {
 	Format     string // text, json
 	Access     string // json, combined, off
 	AccessFile string // "" is standard output
+	Pos        Pos    // of access_file, if there is one
 }
 
 func logBlocks() []Block {
@@ -26,6 +27,9 @@ func (d *decoder) readLog(b *block) Log {
 	l.Format = b.choice("format", l.Format, "text", "json")
 	l.Access = b.choice("access", l.Access, "combined", "json", "off")
 	l.AccessFile = b.filePath("access_file", "")
+	if b.has("access_file") {
+		l.Pos = Pos{File: d.name, Line: b.nameAt("access_file").Start.Line}
+	}
 	if l.Access == "off" && b.has("access_file") {
 		d.fail(b.nameAt("access_file"), "Key without effect", "access is off, so nothing is written to access_file.")
 	}
