@@ -110,18 +110,17 @@ func (b *body1) fill() error {
 	for n == 0 && isTimeout(err) && b.goesOn() {
 		n, err = b.c.sock.Read(want)
 	}
-	if !b.pace.moved(n, time.Since(start)) {
+	switch {
+	case n == 0 && err == io.EOF:
+		return io.ErrUnexpectedEOF
+	case n == 0: // one who stopped is not slow: his connection has expired, which whoever answers him must know
+		return err
+	case !b.pace.moved(n, time.Since(start)):
 		return errTooSlow
 	}
 	b.rest = want[:n]
-	if n > 0 {
-		b.c.sock.Arm(0)
-		return nil
-	}
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	b.c.sock.Arm(0)
+	return nil
 }
 
 // goesOn reports whether a read was only woken by a nudge that was meant for a connection that waits for a request.
