@@ -56,6 +56,9 @@ type work struct {
 	head []byte // of the request to the member
 	ans  []byte // buffer of the answer
 	out  []byte // what goes to the client
+
+	asked, answered hops         // of the request and of the answer
+	chunks          http1.Chunks // of the answer's body
 }
 
 func newWork() any {
@@ -240,7 +243,7 @@ func (c *conn) serveRequest() bool {
 	x := &k.x
 	*x = exchange{
 		method: methodName(r.Method), scheme: "http", authority: r.Authority, path: r.Path, query: r.Query,
-		fields: r.Fields, proto: "HTTP/1.1", trailers: r.Trailers, to: &c.reply, client: &c.who, guard: &c.guard, work: c.k, table: t,
+		fields: r.Fields, proto: "HTTP/1.1", trailers: r.Trailers, to: &c.reply, client: &c.who, guard: &c.guard, work: c.k, table: t, hops: &c.k.asked,
 	}
 	x.line.start = time.Now()
 	if r.Minor == 0 {

@@ -38,10 +38,9 @@ type exchange struct {
 	table  *table
 	site   *site
 	route  *route
-	hops   hops
+	hops   *hops // of the request
 	line   record
 	answer answer
-	chunks http1.Chunks
 }
 
 // body reads a request's body. Only the goroutine that uploads calls it.

@@ -22,8 +22,8 @@ func received(t testing.TB, raw string, h *config.HTTP, r *config.Route) *exchan
 	x := &exchange{
 		method: string(req.Method), scheme: "http", authority: req.Authority, path: req.Path, query: req.Query, fields: req.Fields,
 		proto: "HTTP/1.1", trailers: req.Trailers, expect: req.Expect, upgrade: req.Upgrade,
-		client: &client{addr: netip.MustParseAddr("10.0.0.9"), ip: "10.0.0.9"},
-		site:   &site{cfg: h}, route: &route{cfg: r, request: newEdits(r.Request), response: newEdits(r.Response), strip: []byte(r.Strip)},
+		hops: &hops{}, client: &client{addr: netip.MustParseAddr("10.0.0.9"), ip: "10.0.0.9"},
+		site: &site{cfg: h}, route: &route{cfg: r, request: newEdits(r.Request), response: newEdits(r.Response), strip: []byte(r.Strip)},
 	}
 	switch {
 	case req.Chunked:

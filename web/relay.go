@@ -54,20 +54,20 @@ func (w *Web) relay(x *exchange, u *upstream, p *pool.Pool, m *pool.Member, cfg 
 // relayAnswer sends head and body; errCut if the member did not deliver what its head promised.
 func (w *Web) relayAnswer(x *exchange, u *upstream, cfg *config.Pool, idle time.Duration, m, prefer *pool.Member) error {
 	r := &u.resp
-	var hop hops
+	hop := &x.work.answered
 	if !hop.collect(r.Fields) {
 		x.line.cause = causeOriginBroken
 		w.fail(x, http.StatusBadGateway, "")
 		return errCut
 	}
 	if r.Status == http.StatusSwitchingProtocols {
-		return w.tunnel(x, u, &hop)
+		return w.tunnel(x, u, hop)
 	}
 	body := r.Body(x.method == http.MethodHead)
 	a := &x.answer
 	*a = answer{
 		status: r.Status, reason: r.Reason, fields: r.Fields, length: -1,
-		none: body == http1.NoBody, edits: &x.route.response, hops: &hop,
+		none: body == http1.NoBody, edits: &x.route.response, hops: hop,
 	}
 	if body != http1.ByChunks && body != http1.UntilClose {
 		a.length = r.Length
@@ -212,7 +212,7 @@ func (w *Web) relayClose(x *exchange, u *upstream, idle time.Duration) error {
 
 // relayChunks passes on a chunked body, in chunks of our own making, and its trailers.
 func (w *Web) relayChunks(x *exchange, u *upstream, idle time.Duration) error {
-	c := &x.chunks
+	c := &x.work.chunks
 	c.Reset()
 	c.Origin = true
 	for {
