@@ -140,6 +140,7 @@ func (c *conn) ready() bool {
 		}
 		// Half a request is followed by another receive: an end that came along with it makes no edge of its own.
 		if !full && k.r == k.w {
+			c.sock.Rest()
 			return c.park()
 		}
 	}

@@ -69,6 +69,7 @@ type Conn struct {
 	due   atomic.Int64
 	limit atomic.Int64 // no deadline is later; 0 is none
 	nudge atomic.Bool  // Nudge was called, and Calm not yet
+	look  atomic.Int32 // ticks until the timer looks for an end that nobody was told of; 0 is never
 	stall stall
 
 	f     func() bool // Loop's function
@@ -156,7 +157,25 @@ func (c *Conn) Recv(p []byte) (int, error) {
 	case n == 0:
 		return 0, io.EOF
 	}
+	if c.look.Load() != 0 {
+		c.look.Store(0)
+	}
 	return n, nil
+}
+
+// Rest says that the owner waits behind a receive that got less than it asked for. The peer's end may have come along with
+// those bytes: then it makes no edge of its own, and nobody would see it before the deadline. A second receive would tell, but
+// costs each request one; instead the timer looks once at who has rested for a Tick, and nudges if the end is there.
+func (c *Conn) Rest() {
+	if c.fd >= 0 {
+		c.look.Store(2)
+	}
+}
+
+// unseenEnd is called once a Tick, and reports whether the owner rests beside the peer's end.
+func (c *Conn) unseenEnd() bool {
+	n := c.look.Load()
+	return n > 0 && c.look.CompareAndSwap(n, n-1) && n == 1 && ended(c.fd)
 }
 
 // Quiet reports whether the peer has sent nothing, not even its end: only then may an idle connection be used again.

@@ -32,6 +32,13 @@ func quiet(fd int) bool {
 	return e == syscall.EAGAIN
 }
 
+// ended reports whether the peer's end is the next thing to be received.
+func ended(fd int) bool {
+	var b [1]byte
+	n, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return e == 0 && n == 0
+}
+
 // write sends what the socket takes without waiting, as recv receives. Telling the scheduler of each of these calls would
 // also keep its monitor thread awake, which costs more than the calls' own bookkeeping.
 func write(fd int, p []byte) (int, error) {

@@ -70,6 +70,9 @@ func (t *Timer) sweep() {
 		} else if d := c.due.Load(); d > 0 && now > d+int64(Tick) && c.due.CompareAndSwap(d, expired) {
 			c.wake()
 		}
+		if c.unseenEnd() {
+			c.Nudge()
+		}
 		if b := c.busy.Load(); b > 0 && c.watch == 0 && c.Gone != nil && now-b > int64(patience) {
 			t.watch.add(c)
 		}
