@@ -19,8 +19,9 @@ type pipe struct{ r, w int }
 
 // pipes keeps a few empty pipes for the next transfer: making one costs more than a small transfer saves.
 type pipes struct {
-	mu   sync.Mutex // guards free
-	free []pipe
+	mu     sync.Mutex // guards what follows
+	free   []pipe
+	closed bool // keep none any more
 }
 
 const maxFreePipes = 64
@@ -44,11 +45,21 @@ func (p *pipes) get() (pipe, error) {
 func (p *pipes) put(x pipe) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) < maxFreePipes {
+	if len(p.free) < maxFreePipes && !p.closed {
 		p.free = append(p.free, x)
 		return
 	}
 	x.close()
+}
+
+func (p *pipes) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, x := range p.free {
+		x.close()
+	}
+	p.free = nil
 }
 
 func (x pipe) close() {

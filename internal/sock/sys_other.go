@@ -41,6 +41,8 @@ func (*watching) Close() error { return nil }
 // pipes does not exist here.
 type pipes struct{}
 
+func (*pipes) close() {}
+
 // CanSplice is never true here.
 func CanSplice(*Conn, *Conn) bool { return false }
 

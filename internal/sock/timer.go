@@ -43,6 +43,7 @@ func (t *Timer) Run(ctx context.Context) {
 		defer watching.Close()
 		go watching.run()
 	}
+	defer t.pipes.close()
 	tick := time.NewTicker(Tick)
 	defer tick.Stop()
 	for {
