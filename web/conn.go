@@ -274,9 +274,13 @@ func (c *conn) serveRequest() bool {
 	if b != nil {
 		b.done(c)
 	}
+	asked := r.Close
 	k.req.Reset()
 	c.begun = false
 	if !c.reply.keep || c.sock.Expired() {
+		if !asked && !c.reply.failed && x.upgrade == nil {
+			c.linger = true // the client could not know, and may have sent the next request already
+		}
 		return false
 	}
 	c.sock.Ceiling(0)
@@ -331,6 +335,9 @@ func (c *conn) close() {
 	if c.leaving() && !c.sock.Quiet() {
 		c.linger = true // the client could not know, and has sent the next request already
 	}
+	if c.k != nil {
+		c.release() // not held while we linger
+	}
 	if c.linger && !c.w.stopping.Load() && c.sock.CloseWrite() == nil && c.sock.Revive(lingerTime) {
 		buf := make([]byte, 4<<10)
 		for {
@@ -338,9 +345,6 @@ func (c *conn) close() {
 				break
 			}
 		}
-	}
-	if c.k != nil {
-		c.release()
 	}
 	_ = c.sock.Close()
 	c.port.left(c)
