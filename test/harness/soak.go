@@ -18,3 +18,6 @@ func Count(short, usual, full int) int {
 	}
 	return usual
 }
+
+// Raced reports whether skein and the tests watch for races. That costs several times the memory, most of it for each goroutine.
+func Raced() bool { return race }
