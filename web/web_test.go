@@ -25,9 +25,18 @@ import (
 )
 
 // reports counts what members are blamed for.
-type reports struct{ success, failure, gateway atomic.Int64 }
+type reports struct {
+	success, failure, gateway atomic.Int64
 
-func (r *reports) Success(*pool.Pool, *pool.Member)              { r.success.Add(1) }
+	mistakes atomic.Int64 // so many reports of success panic
+}
+
+func (r *reports) Success(*pool.Pool, *pool.Member) {
+	if r.mistakes.Add(-1) >= 0 {
+		panic("a mistake")
+	}
+	r.success.Add(1)
+}
 func (r *reports) Failure(*pool.Pool, *pool.Member, health.Kind) { r.failure.Add(1) }
 func (r *reports) Gateway(*pool.Pool, *pool.Member)              { r.gateway.Add(1) }
 
@@ -289,23 +298,10 @@ func TestLeavingClientIsNotTheMembersFault(t *testing.T) {
 	}
 }
 
-// breaking is a health reporter with a mistake in it.
-type breaking struct{ left atomic.Int64 }
-
-func (b *breaking) Success(*pool.Pool, *pool.Member) {
-	if b.left.Add(-1) >= 0 {
-		panic("a mistake")
-	}
-}
-func (b *breaking) Failure(*pool.Pool, *pool.Member, health.Kind) {}
-func (b *breaking) Gateway(*pool.Pool, *pool.Member)              {}
-
 func TestPanicCostsOneRequest(t *testing.T) {
 	both(t, func(t *testing.T, plain bool) {
 		s := serveFile(t, plain, site1(origin(t, always(hello)), ""))
-		b := &breaking{}
-		b.left.Store(1)
-		s.health = b
+		s.reports.mistakes.Store(1)
 		before := openFiles(t)
 		c, r := s.dial(here)
 		_, _, _ = ask(t, c, r, "GET", "GET / HTTP/1.1\nHost: h\n\n")
