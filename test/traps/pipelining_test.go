@@ -57,7 +57,7 @@ func TestPipeliningByteByByte(t *testing.T) {
 		s := newSite(t, echo, opts...)
 		c := harness.Raw(t, s.addr)
 		c.SetNoDelay(true)
-		for round := range 3 {
+		for round := range 2 {
 			for i := range len(turns) {
 				c.Send(turns[i : i+1])
 				if round > 0 {
