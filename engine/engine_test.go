@@ -273,3 +273,29 @@ func TestLogs(t *testing.T) {
 		t.Errorf("log:\n%s", got)
 	}
 }
+
+// Reloads queue behind each other: between the prepare and the commit of one nothing happens to another. The spy's book has no
+// lock, so the race detector sees it, too.
+func TestReloadsAreSerialised(t *testing.T) {
+	f := newFixture(t, site)
+	var book []string
+	f.parts.services = append(f.parts.services, part{"a", &spy{name: "a", book: &book}})
+	var all sync.WaitGroup
+	const reloads = 4
+	for range reloads {
+		all.Go(func() {
+			if err := f.Reload(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if len(book) != 2*reloads {
+		t.Fatalf("%d steps, want %d", len(book), 2*reloads)
+	}
+	for i, step := range book {
+		if want := []string{"prepare a", "commit a"}[i%2]; step != want {
+			t.Errorf("step %d is %q, want %q", i, step, want)
+		}
+	}
+}
