@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,8 @@ func (e *Engine) notify(state string) {
 		return
 	}
 	defer c.Close()
+	// Nobody may be reading: that must not stop a reload.
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 	if _, err := c.Write([]byte(state)); err != nil {
 		e.log.Warn("systemd was not notified", "error", err)
 	}
