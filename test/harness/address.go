@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -16,6 +17,10 @@ var ports atomic.Int32
 // made of its process ID, and counts the ports; outgoing connections leave from 127.0.0.1.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
+	// Nobody may start a program meanwhile: between fork and exec it would hold the socket as well, and the address would not
+	// be free when it is wanted.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	l := listen(t)
 	defer l.Close()
 	return l.Addr().String()

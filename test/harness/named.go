@@ -50,8 +50,13 @@ func Names(t testing.TB, names ...string) []*Named {
 // Up listens (again).
 func (n *Named) Up() {
 	n.t.Helper()
-	l, err := net.Listen("tcp", n.Addr)
-	if err != nil {
+	// A program that another test starts may hold the old socket for a moment.
+	var l net.Listener
+	var err error
+	if !Soon(Patience, func() bool {
+		l, err = net.Listen("tcp", n.Addr)
+		return err == nil
+	}) {
 		n.t.Fatal(err)
 	}
 	n.mu.Lock()
