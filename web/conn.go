@@ -278,7 +278,7 @@ func (c *conn) serveRequest() bool {
 	k.req.Reset()
 	c.begun = false
 	if !c.reply.keep || c.sock.Expired() {
-		if !asked && !c.reply.failed && x.upgrade == nil {
+		if (!asked || k.r < k.w) && !c.reply.failed && x.upgrade == nil {
 			c.linger = true // the client could not know, and may have sent the next request already
 		}
 		return false

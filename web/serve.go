@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"skein/config"
 	"skein/web/http1"
@@ -110,6 +111,9 @@ func (w *Web) redirect(x *exchange, r *config.Redirect) {
 		"{scheme}", x.scheme, "{host}", string(hostOf(x.authority)), "{path}", string(x.path),
 		"{query}", string(x.query), "{uri}", uri,
 	).Replace(r.To)
+	if strings.HasPrefix(to, "//") && !strings.HasPrefix(r.To, "//") {
+		to = "/" + strings.TrimLeft(to, "/") // a path of two slashes would name another host
+	}
 	x.line.cause = causeLocal
 	w.local(x, r.Status, nil, Field{Name: []byte("Location"), Value: []byte(to), ID: http1.Location})
 }
@@ -143,6 +147,8 @@ func (w *Web) fail(x *exchange, status int, detail string) bool {
 // local sends an answer of our own.
 func (w *Web) local(x *exchange, status int, body []byte, fields ...Field) {
 	a := &answer{status: status, length: int64(len(body)), none: x.method == http.MethodHead, fields: fields}
+	// We are the origin of this answer, and have a clock (RFC 9110 section 6.6.1).
+	a.extra = appendField(a.extra, "Date", time.Now().UTC().Format(http.TimeFormat))
 	if x.line.allow != "" {
 		a.extra = appendField(a.extra, "Allow", x.line.allow)
 	}
