@@ -18,7 +18,7 @@ import (
 // an answer is sent again if its method allows (RFC 9110 section 9.2.2), as browsers do; net/http's client does just that.
 type Load struct {
 	Asked atomic.Int64 // requests that have ended, well or not
-	Dials atomic.Int64 // connections opened
+	Lost  atomic.Int64 // connections that skein has closed
 
 	t     testing.TB
 	stop  context.CancelFunc
@@ -55,8 +55,11 @@ func Visit(t testing.TB, addr string, n int, check func(method, target string, s
 // visitor asks until ctx ends.
 func (l *Load) visitor(ctx context.Context, addr string, i int, check func(method, target string, status int, body string) error) {
 	tr := &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		l.Dials.Add(1)
-		return new(net.Dialer).DialContext(ctx, network, addr)
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &kept{Conn: c, lost: &l.Lost}, nil
 	}}
 	defer tr.CloseIdleConnections()
 	tick := time.NewTicker(l.pause)
@@ -82,6 +85,30 @@ func (l *Load) visitor(ctx context.Context, addr string, i int, check func(metho
 			l.fail(fmt.Sprintf("%s %s %s: %v", time.Now().Format("15:04:05.000"), method, target, err))
 		}
 	}
+}
+
+// kept is a visitor's connection that notices whether the other side ends it. net/http's client has reasons of its own to
+// leave one, so that counting its connections would say nothing.
+type kept struct {
+	net.Conn
+
+	lost  *atomic.Int64
+	ended atomic.Bool
+}
+
+// Read implements [net.Conn].
+func (k *kept) Read(b []byte) (int, error) {
+	n, err := k.Conn.Read(b)
+	if err != nil && !k.ended.Swap(true) {
+		k.lost.Add(1)
+	}
+	return n, err
+}
+
+// Close implements [net.Conn].
+func (k *kept) Close() error {
+	k.ended.Store(true)
+	return k.Conn.Close()
 }
 
 // ask sends one request. It is not cut off when the load ends: that would look like a visitor who leaves.
