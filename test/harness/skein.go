@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// stopTime is how long skein may take to stop when nobody is connected. The race detector alone sleeps a second at the exit.
+// stopTime is how long skein may take to stop when nobody is connected. The machine may be busy.
 const stopTime = 15 * time.Second
 
 // Skein is a running `skein run FILE`.
@@ -93,7 +93,8 @@ func Launch(t testing.TB, hcl string, opts ...Option) *Skein {
 	}}
 	s.Write(hcl)
 	s.cmd = exec.Command(binary, "run", s.File)
-	s.cmd.Env = os.Environ()
+	// The race detector waits a second at the end for others to report; with dozens of programs that adds up.
+	s.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=100")
 	for _, o := range opts {
 		o(s.cmd)
 	}
