@@ -76,15 +76,15 @@ pool "web" {
   servers = [%s]
   check {
     http    = "/up"
-    every   = "200ms"
+    every   = "400ms"
     fast    = "50ms"
-    timeout = "150ms"
+    timeout = "400ms"
   }
   eject {
     time = "1s"
   }
   timeouts {
-    first_byte = "500ms"
+    first_byte = "1s"
     keepalive  = "1s"
   }
 }
