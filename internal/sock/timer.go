@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Tick is how coarse deadlines are. They are never early.
+// Tick is how coarse deadlines are. They are not early, except by as much as an overloaded machine lets the timer itself be
+// late.
 const Tick = 100 * time.Millisecond
 
 // patience is how long an owner is busy before its peer is watched: quick work never pays for the watch.
@@ -59,7 +60,7 @@ func (t *Timer) Run(ctx context.Context) {
 // sweep ends what is due and begins to watch the peers of those that have been busy for long.
 func (t *Timer) sweep() {
 	now := int64(time.Since(t.base)) + 1
-	// Deadlines are made from the time of the last sweep; a whole tick is added here so that none is early.
+	// Deadlines are made from the time of the last sweep; a whole tick is added here so that none is early while sweeps come on time.
 	t.now.Store(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
