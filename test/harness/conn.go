@@ -2,7 +2,6 @@ package harness
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,7 @@ type Conn struct {
 
 	t   testing.TB
 	r   *bufio.Reader
-	got bytes.Buffer // all that was received
+	got record // what was received
 }
 
 // Raw connects.
@@ -167,8 +166,16 @@ func (c *Conn) Reader(within time.Duration) io.Reader {
 	return c.r
 }
 
-// Received is all that has come on this connection.
-func (c *Conn) Received() string { return c.got.String() }
+// Received is the first MiB of what has come on this connection.
+func (c *Conn) Received() string { return string(c.got) }
+
+// record keeps the beginning of what is written to it, for error messages: some answers are larger than memory.
+type record []byte
+
+func (r *record) Write(p []byte) (int, error) {
+	*r = append(*r, p[:min(len(p), 1<<20-len(*r))]...)
+	return len(p), nil
+}
 
 // Reset closes the connection by RST, as a machine that has lost its state does.
 func (c *Conn) Reset() {
