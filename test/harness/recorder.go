@@ -202,8 +202,8 @@ func (p *Peer) Send(s string) bool {
 	return err == nil
 }
 
-// Drain reads until the other side closes. It is how a script waits for that.
-func (p *Peer) Drain() { io.Copy(io.Discard, p.r) }
+// Drain reads until the other side closes, and remembers nothing of it: that may be much. It is how a script waits for the end.
+func (p *Peer) Drain() { io.Copy(io.Discard, p.TCPConn) }
 
 // Reset closes by RST.
 func (p *Peer) Reset() {
