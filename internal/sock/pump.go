@@ -70,7 +70,7 @@ func pump(dst, src *Conn, idle time.Duration, buffers *sync.Pool, moved *int64) 
 		case err == io.EOF:
 			_ = dst.CloseWrite()
 			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded) && src.nudge.Load() && src.Calm():
+		case errors.Is(err, os.ErrDeadlineExceeded) && src.Calm():
 			continue // a nudge that was meant for a connection that waits for a request
 		}
 		return err

@@ -162,6 +162,7 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(10)
+	holds(moved, 0, 20) // a line is written after its answer
 	s.Signal(syscall.SIGUSR1)
 	harness.Eventually(t, harness.Patience, "the file is opened again", func() bool {
 		_, err := os.Stat(first)
@@ -169,8 +170,10 @@ func TestAccessLog(t *testing.T) {
 	})
 	harness.Eventually(t, harness.Patience, "the log says so", func() bool { return strings.Contains(s.Log(), "reopened") })
 	get(10)
+	holds(first, 20, 30)
 	s.Reload(with("json", second))
 	get(10)
+	holds(second, 30, 40)
 	s.Reload(with("off", second))
 	get(10)
 	s.Reload(with("combined", second))
