@@ -23,6 +23,11 @@ type HTTP struct {
 	Errors      map[int]ErrorPage
 	Underscores bool     // pass on fields with an underscore in the name
 	Upgrades    []string // protocols that may be upgraded to, lower case; default websocket
+	TLS         *Front   // nil is plain text
+	HSTS        HSTS
+	Redirect    []string // addresses that answer with a redirect to https, and with HTTP-01 challenges
+	Protocols   []string // of "http/1.1", "h2", "h3", "h2c"; h2 and h3 with TLS only, h2c without
+	ProxyFrom   []string // prefixes of peers whose connections begin with a PROXY protocol header
 }
 
 // Limits bound what a client may ask of us.
@@ -32,6 +37,8 @@ type Limits struct {
 	URI            int // bytes of a request target
 	Conns          int // client connections of this block's listeners; 0 is as many as the process has descriptors for
 	ConnsPerClient int // of one client address; 0 is unlimited
+	Streams        int // requests at once on one HTTP/2 or HTTP/3 connection
+	Glitches       int // needless or wrong frames of one HTTP/2 connection until it is closed
 }
 
 // HTTPTimeouts bound what clients may take.
@@ -41,6 +48,7 @@ type HTTPTimeouts struct {
 	Body    time.Duration // no byte of a body moved for so long, in either direction
 	MinRate int           // bytes a second that a body must reach on average after its first Body seconds; 0 is off
 	Ceiling time.Duration // one whole request and its answer; 0 is off
+	TLS     time.Duration // a TLS handshake, PROXY header included
 	Tunnel  time.Duration // no byte in either direction of an upgraded connection
 	Drain   time.Duration // how long a stop waits for running requests
 }

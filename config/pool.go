@@ -31,7 +31,10 @@ type Pool struct {
 	Eject        Eject
 	Retry        Retry
 	Timeouts     PoolTimeouts
-	KeepAlive    int // idle connections kept to one member
+	KeepAlive    int        // idle connections kept to one member
+	Protocol     string     // "http/1.1", "h2", "fastcgi"
+	TLS          *MemberTLS // nil is plain text
+	SendProxy    bool       // begin each connection with a PROXY protocol v2 header; KeepAlive is 0 then
 }
 
 // Member is one server in one pool.

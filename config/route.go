@@ -29,6 +29,8 @@ type Route struct {
 	Response HeaderEdits
 	MaxBody  int64 // bytes; 0 is unlimited
 	Timeouts *RouteTimeouts
+	Files    *Files    // nil is none; then Pool may be nil
+	Compress *Compress // nil is off
 }
 
 // RouteTimeouts override the pool's for one route; zero keeps.

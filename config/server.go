@@ -18,7 +18,8 @@ type Region struct {
 // Server is a machine that does work. A server that was written as a string has that string as its name.
 type Server struct {
 	Name   string
-	Host   string // IP address or host name, without brackets
+	Host   string // IP address or host name, without brackets; "" with Unix
+	Unix   string // absolute path of a unix socket, written "unix:/run/php.sock"; "" is TCP
 	Port   int    // 0 if only the pool knows it
 	Region string // "" without one
 	Weight int    // 1 - 1000, the default in every pool
