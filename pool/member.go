@@ -42,7 +42,8 @@ func (r Reason) String() string {
 type Member struct {
 	Pool    string // the pool's name
 	Server  string // the server's name
-	Address string // host:port to connect to
+	Network string // "tcp" or "unix"
+	Address string // host:port to connect to, or the path of a unix socket
 	Host    string // the address without the port
 	ID      string // pool/server/address, unique in a Set
 	Hash    uint64 // of server and address: the same on every node
@@ -89,7 +90,11 @@ func newMember(pool string, c config.Member, total *atomic.Int64) *Member {
 		Server:  c.Server.Name,
 		Host:    c.Server.Host,
 		total:   total,
+		Network: "tcp",
 		Address: net.JoinHostPort(c.Server.Host, strconv.Itoa(c.Port)),
+	}
+	if c.Server.Unix != "" {
+		m.Network, m.Address = "unix", c.Server.Unix
 	}
 	m.ID = m.Pool + "/" + m.Server + "/" + m.Address
 	m.Hash = uint64(Hash(m.Server + "/" + m.Address))

@@ -126,6 +126,8 @@ func (b *body1) fill() error {
 // goesOn reports whether a read was only woken by a nudge that was meant for a connection that waits for a request.
 func (b *body1) goesOn() bool { return b.c.sock.Calm() && !b.gaveUp.Load() }
 
+func (b *body1) limit(max int64) { b.max = max }
+
 func (b *body1) stop() {
 	b.gaveUp.Store(true)
 	b.c.sock.Nudge()

@@ -19,6 +19,7 @@ const bufferSize = 16 << 10
 // client is who sent a request, as far as the connection tells.
 type client struct {
 	addr    netip.Addr
+	port    uint16
 	ip      string
 	trusted bool // X-Forwarded-* are believed
 }

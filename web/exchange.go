@@ -53,6 +53,8 @@ type body interface {
 	trailers() []Field
 	// stop ends a next that waits, with an error. Any goroutine may call it.
 	stop()
+	// limit makes next fail with errTooLarge behind max bytes; 0 is any number. It is called before the first next.
+	limit(max int64)
 }
 
 // answerer is the client half of an exchange.

@@ -79,9 +79,9 @@ func (w *Web) acquire(x *exchange, p *pool.Pool, k pool.Key, prefer *pool.Member
 		return p.Acquire(k, prefer, tried, nil)
 	}
 	start := time.Now()
-	x.guard.sock.Busy(true)
+	x.guard.busy(true)
 	m, err := p.Acquire(k, prefer, tried, x.guard.canceled())
-	x.guard.sock.Busy(false)
+	x.guard.busy(false)
 	x.line.queued += time.Since(start)
 	return m, err
 }
@@ -147,19 +147,18 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 			u.body = x.up
 		}
 		u.sock.Arm(first)
-		k.head = x.appendRequest(k.head[:0])
-		k.head = append(k.head, x.small...)
+		k.head = u.wire.request(k.head[:0], x)
 		start := time.Now()
-		x.guard.sock.Busy(true)
+		x.guard.busy(true)
 		err = u.exchange(x, k.head, k.ans)
 		x.line.first = time.Since(start)
 		if err == nil {
 			k.ans = u.buf
 			w.relay(x, u, p, m, cfg, idle, prefer, start.Add(x.line.first))
-			x.guard.sock.Busy(false)
+			x.guard.busy(false)
 			return nil
 		}
-		x.guard.sock.Busy(false)
+		x.guard.busy(false)
 		started := x.up != nil && x.up.started
 		if started {
 			x.up.end()
@@ -216,7 +215,7 @@ func (w *Web) uploadFailed(x *exchange) *failure {
 	case errors.Is(err, errTooSlow):
 		return &failure{status: http.StatusRequestTimeout, cause: causeClientSlow}
 	case isTimeout(err):
-		x.guard.sock.Revive(time.Second)
+		x.guard.revive(time.Second)
 		return &failure{status: http.StatusRequestTimeout, cause: causeClientTimeout}
 	}
 	x.guard.left()

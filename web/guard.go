@@ -2,13 +2,14 @@ package web
 
 import (
 	"sync"
+	"time"
 
 	"skein/internal/sock"
 )
 
 // guard ends the work that a member does for a client that has gone.
 type guard struct {
-	sock *sock.Conn // the client's
+	sock *sock.Conn // the client's; nil for a stream among others, whose connection tells us itself
 
 	mu     sync.Mutex // guards what follows
 	up     *upstream  // works for the client now
@@ -68,4 +69,25 @@ func (g *guard) canceled() <-chan struct{} {
 		}
 	}
 	return g.cancel
+}
+
+// busy says whether the client waits for a member: only then is its connection watched for a reset.
+func (g *guard) busy(on bool) {
+	if g.sock != nil {
+		g.sock.Busy(on)
+	}
+}
+
+// calm lets the client's connection be used again after a nudge that ended a body's reading.
+func (g *guard) calm() {
+	if g.sock != nil {
+		g.sock.Calm()
+	}
+}
+
+// revive gives an expired connection d for parting words.
+func (g *guard) revive(d time.Duration) {
+	if g.sock != nil {
+		g.sock.Revive(d)
+	}
 }

@@ -41,6 +41,7 @@ type site struct {
 type route struct {
 	cfg      *config.Route
 	pool     *pool.Pool
+	dial     *dialer // to pool's members
 	request  edits
 	response edits
 	strip    []byte
@@ -48,10 +49,10 @@ type route struct {
 }
 
 // newTables makes the tables of a configuration, one for each address.
-func newTables(c *config.Config, set *pool.Set, stats func(site string) *SiteStats) map[string]*table {
+func newTables(c *config.Config, set *pool.Set, dialers map[string]*dialer, stats func(site string) *SiteStats) map[string]*table {
 	tables := map[string]*table{}
 	for _, h := range c.HTTP {
-		s := newSite(h, set)
+		s := newSite(h, set, dialers)
 		s.stats = stats(h.Name)
 		for _, address := range h.Listen {
 			t := tables[address]
@@ -88,13 +89,13 @@ func prefix(s string) netip.Prefix {
 	return netip.PrefixFrom(a, a.BitLen())
 }
 
-func newSite(h *config.HTTP, set *pool.Set) *site {
+func newSite(h *config.HTTP, set *pool.Set, dialers map[string]*dialer) *site {
 	s := &site{cfg: h, exact: map[string][]*route{}, prefix: map[string][]*route{}}
 	if h.Default.Pool != nil || h.Default.Redirect != nil {
-		s.other = newRoute(&h.Default, set)
+		s.other = newRoute(&h.Default, set, dialers)
 	}
 	for i := range h.Routes {
-		r := newRoute(&h.Routes[i], set)
+		r := newRoute(&h.Routes[i], set, dialers)
 		if r.cfg.Exact {
 			s.exact[r.cfg.Path] = append(s.exact[r.cfg.Path], r)
 			continue
@@ -111,10 +112,10 @@ func newSite(h *config.HTTP, set *pool.Set) *site {
 	return s
 }
 
-func newRoute(c *config.Route, set *pool.Set) *route {
+func newRoute(c *config.Route, set *pool.Set, dialers map[string]*dialer) *route {
 	r := &route{cfg: c, methods: c.Methods, strip: []byte(c.Strip)}
 	if c.Pool != nil {
-		r.pool = set.Pool(c.Pool.Name)
+		r.pool, r.dial = set.Pool(c.Pool.Name), dialers[c.Pool.Name]
 	}
 	r.request, r.response = newEdits(c.Request), newEdits(c.Response)
 	return r

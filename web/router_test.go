@@ -152,7 +152,7 @@ func TestRoute(t *testing.T) {
 			{Path: "/w/x", Pool: p, Methods: []string{"POST"}},
 			{Path: "/w", Pool: p, Methods: []string{"GET"}},
 		},
-	}, pool.NewSet())
+	}, pool.NewSet(), nil)
 	for _, c := range []struct{ method, path, want string }{
 		{"GET", "/", "default"},
 		{"GET", "/api", "/api"},
@@ -196,7 +196,7 @@ func TestRouteAllow(t *testing.T) {
 		{Path: "/a", Pool: p, Methods: []string{"POST", "GET"}},
 		{Path: "/a", Pool: p, Methods: []string{"GET", "PUT"}, Exact: true},
 		{Path: "/", Pool: p, Methods: []string{"DELETE"}, Exact: true},
-	}}, pool.NewSet())
+	}}, pool.NewSet(), nil)
 	for path, want := range map[string][]string{"/a": {"GET", "POST", "PUT"}, "/a/b": {"GET", "POST"}, "/": {"DELETE"}, "/b": nil} {
 		if r, allow := s.route("PATCH", []byte(path)); r != nil || !slices.Equal(allow, want) {
 			t.Errorf("route(PATCH %s) = %v, %v, want %v", path, r, allow, want)
@@ -212,7 +212,7 @@ func TestSite(t *testing.T) {
 	for _, hosts := range [][]string{{"example.com", "[2001:db8::1]", "192.0.2.1"}, {"*.example.com"}, {"*.deep.example.com", "a.example.com"}, nil} {
 		c.HTTP = append(c.HTTP, &config.HTTP{Name: fmt.Sprint(hosts), Listen: []string{":1"}, Hosts: hosts, Trusted: []string{"10.1.2.3/8", "::1"}})
 	}
-	tb := newTables(c, pool.NewSet(), func(string) *SiteStats { return &SiteStats{} })[":1"]
+	tb := newTables(c, pool.NewSet(), nil, func(string) *SiteStats { return &SiteStats{} })[":1"]
 	first, wild, deep, any := c.HTTP[0].Name, c.HTTP[1].Name, c.HTTP[2].Name, c.HTTP[3].Name
 	for in, want := range map[string]string{
 		"example.com": first, "EXAMPLE.com:8080": first, "example.com.": first, "example.com.:80": first,
@@ -235,7 +235,7 @@ func TestSite(t *testing.T) {
 func TestTablesShareAListener(t *testing.T) {
 	a := &config.HTTP{Name: "a", Listen: []string{":1", ":2"}, Hosts: []string{"a"}}
 	b := &config.HTTP{Name: "b", Listen: []string{":2"}, Hosts: []string{"b"}}
-	tables := newTables(&config.Config{HTTP: []*config.HTTP{a, b}}, pool.NewSet(), func(string) *SiteStats { return &SiteStats{} })
+	tables := newTables(&config.Config{HTTP: []*config.HTTP{a, b}}, pool.NewSet(), nil, func(string) *SiteStats { return &SiteStats{} })
 	if len(tables) != 2 || len(tables[":1"].sites) != 1 || len(tables[":2"].sites) != 2 {
 		t.Fatalf("tables = %v", tables)
 	}
@@ -265,7 +265,7 @@ func manyRoutes(n int) *table {
 		c.HTTP = append(c.HTTP, &config.HTTP{Name: fmt.Sprint(i), Listen: []string{":1"}, Hosts: []string{fmt.Sprintf("h%d.example.com", i)}})
 	}
 	c.HTTP = append(c.HTTP, big)
-	return newTables(c, pool.NewSet(), func(string) *SiteStats { return nil })[":1"]
+	return newTables(c, pool.NewSet(), nil, func(string) *SiteStats { return nil })[":1"]
 }
 
 func BenchmarkRoute(b *testing.B) {

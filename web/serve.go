@@ -35,7 +35,7 @@ func (w *Web) served(x *exchange) {
 // salvage gives back what an exchange held when it broke off.
 func (w *Web) salvage(x *exchange) {
 	x.line.cause = causePanic
-	x.guard.sock.Busy(false)
+	x.guard.busy(false)
 	if u := x.guard.take(); u != nil {
 		if x.up != nil && x.up.started {
 			x.up.wait()
@@ -89,8 +89,8 @@ func (w *Web) find(x *exchange) bool {
 			x.line.cause = causeTooLarge
 			return w.fail(x, http.StatusRequestEntityTooLarge, "the body is larger than this site takes")
 		}
-		if b, ok := x.body.(*body1); ok {
-			b.max = limit
+		if x.body != nil {
+			x.body.limit(limit)
 		}
 	}
 	if r.cfg.Redirect != nil {

@@ -52,7 +52,6 @@ func (p *upload) run() {
 	if p.x.expect && !p.ask() {
 		return
 	}
-	chunked := p.x.length < 0
 	var frame []byte
 	for {
 		p.u.sock.Arm(0) // a slow client is not the member's fault
@@ -69,18 +68,12 @@ func (p *upload) run() {
 		if p.x.body.last() {
 			p.whole.Store(true) // before it is sent: the answer may overtake us
 		}
-		if chunked {
-			frame = http1.AppendChunkSize(frame[:0], int64(len(data)))
-			frame = append(frame, data...)
-			frame = append(frame, '\r', '\n')
-			data = frame
-		}
-		if !p.send(data) {
+		if !p.send(p.u.wire.piece(&frame, data, p.x)) {
 			return
 		}
 	}
 	p.whole.Store(true)
-	if chunked && !p.send(http1.AppendLastChunk(frame[:0], p.x.body.trailers())) {
+	if end := p.u.wire.last(&frame, p.x); end != nil && !p.send(end) {
 		return
 	}
 	p.complete = true
@@ -165,7 +158,7 @@ func (p *upload) wait() {
 		} else {
 			p.x.body.stop()
 			<-p.done
-			p.x.guard.sock.Calm() // the answer has yet to be written
+			p.x.guard.calm() // the answer has yet to be written
 		}
 	}
 }

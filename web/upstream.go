@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"time"
 
@@ -23,10 +22,15 @@ var (
 // holds.
 const maxAnswerHead = 64 << 10
 
+// maxAnswerFields bounds its field lines.
+const maxAnswerFields = 256
+
 // upstream is one connection to a member. One exchange at a time owns it; between two it rests in the member's idle list.
 type upstream struct {
 	sock   *sock.Conn
 	member *pool.Member
+	dial   *dialer // what opened it
+	wire   wire
 	reused bool
 	rested time.Duration // when it was put to rest, in the timer's time
 
@@ -100,7 +104,7 @@ func (u *upstream) advance() bool {
 		}
 		u.first = true
 		u.w += n
-		done, err := u.parse()
+		done, err := u.wire.head(u)
 		if done || err != nil {
 			u.err = err
 			return true
@@ -111,25 +115,6 @@ func (u *upstream) advance() bool {
 		}
 		// Half a head is followed by another receive: an end that came along with it makes no edge of its own.
 	}
-}
-
-// parse reads heads from the buffer until one is final.
-func (u *upstream) parse() (done bool, err error) {
-	for u.r < u.w {
-		n, err := u.resp.Parse(u.buf[u.r:u.w], http1.Limits{Fields: 256})
-		if err != nil || n == 0 {
-			return false, err
-		}
-		u.r += n
-		if u.resp.Status >= 200 || u.resp.Status == 101 {
-			return true, nil
-		}
-		if err := u.x.interim(&u.resp); err != nil {
-			return false, clientError{err}
-		}
-		u.resp.Reset()
-	}
-	return false, nil
 }
 
 // grow makes room for more of a head.
@@ -207,28 +192,6 @@ func (w *Web) idleOf(m *pool.Member) *idle {
 	}
 	i, _ := w.idles.LoadOrStore(m, &idle{})
 	return i.(*idle)
-}
-
-// connect returns an idle connection to m, or a new one if there is none or fresh asks for it.
-func (w *Web) connect(x *exchange, m *pool.Member, fresh bool, timeout time.Duration) (*upstream, error) {
-	if !fresh {
-		if u := w.idleOf(m).take(); u != nil {
-			u.reused = true
-			return u, nil
-		}
-	}
-	d := net.Dialer{Timeout: timeout, KeepAlive: 60 * time.Second}
-	start := time.Now()
-	nc, err := d.DialContext(w.dialing, "tcp", m.Address)
-	x.line.connected += time.Since(start)
-	if err != nil {
-		m.Stats.ConnectErrors.Add(1)
-		return nil, err
-	}
-	m.Stats.Connects.Add(1)
-	u := &upstream{sock: w.timer.Wrap(nc, nil), member: m}
-	u.step = u.advance
-	return u, nil
 }
 
 // rest puts a connection whose framing is provably clean back for others, or closes it.

@@ -64,6 +64,7 @@ type Web struct {
 	set     *pool.Set
 	drain   time.Duration
 	sites   map[string]*SiteStats
+	dialers map[string]*dialer // by pool
 	running bool
 
 	accepting sync.WaitGroup // goroutines that may begin connections
@@ -88,7 +89,15 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fresh := map[string]*SiteStats{}
-	tables := newTables(c, set, func(name string) *SiteStats {
+	dialers := map[string]*dialer{}
+	for _, p := range c.Pools {
+		d, err := newDialer(w.dialers[p.Name], p)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", p.Pos.File, p.Pos.Line, err)
+		}
+		dialers[p.Name] = d
+	}
+	tables := newTables(c, set, dialers, func(name string) *SiteStats {
 		s := w.sites[name]
 		if s == nil {
 			s = &SiteStats{}
@@ -126,7 +135,7 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 			return nil, nil, fmt.Errorf("%s:%d: log: %w", c.Log.Pos.File, c.Log.Pos.Line, err)
 		}
 	}
-	commit = func() { w.commit(c, set, tables, opened, log, fresh) }
+	commit = func() { w.dialers = dialers; w.commit(c, set, tables, opened, log, fresh) }
 	return commit, discard, nil
 }
 
@@ -304,7 +313,7 @@ func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
 		c.sock = w.timer.Take(fd, client, c)
 	}
 	c.guard.sock = c.sock
-	c.who.addr = client.Addr()
+	c.who.addr, c.who.port = client.Addr(), client.Port()
 	c.who.ip = c.who.addr.String()
 	if !p.admit(c) {
 		w.stats.Refused.Add(1)
