@@ -22,6 +22,20 @@ type client struct {
 	port    uint16
 	ip      string
 	trusted bool // X-Forwarded-* are believed
+
+	secure   bool   // over TLS
+	identity []byte // complete lines that tell members of the certificate that it has shown
+}
+
+// is makes c the client at a.
+func (c *client) is(a netip.AddrPort) { c.addr, c.port, c.ip = a.Addr(), a.Port(), a.Addr().String() }
+
+// scheme is http or https.
+func (c *client) scheme() string {
+	if c.secure {
+		return "https"
+	}
+	return "http"
 }
 
 // conn is one client connection speaking HTTP/1, with one goroutine.
@@ -43,9 +57,13 @@ type conn struct {
 	outside bool // the request in k waits to be served outside the loop
 	linger  bool // the client may still be sending: close so that it can read the answer first
 
-	active  atomic.Bool // a request is being served; read by the drain
-	guard   guard
-	counted bool // among the connections of its client; see port.admit
+	active atomic.Bool // a request is being served; read by the drain
+	guard  guard
+
+	proxied  bool // its first bytes say for whom it is
+	admitted bool // counted among the connections of its port
+	counted  bool // and of its client; see port.admit
+	first    [1]byte
 }
 
 // work is what a connection needs only while it works; idle connections share it.
@@ -69,8 +87,11 @@ func newWork() any {
 // serve works until the connection ends.
 func (c *conn) serve() {
 	defer c.end()
-	c.step = c.ready
 	c.sock.Gone = c.guard.left
+	if protocol, ok := c.open(); !ok || protocol != "http/1.1" {
+		return
+	}
+	c.step = c.ready
 	c.sock.Arm(c.port.table.Load().settings.Timeouts.Header)
 	for {
 		err := c.sock.Loop(c.step)
@@ -121,6 +142,9 @@ func (c *conn) nudged() bool {
 
 // ready receives and serves inside the loop. It returns true to leave it: to serve a request outside, or to end.
 func (c *conn) ready() bool {
+	if c.k == nil && c.sock.Waits() && !c.await() {
+		return true
+	}
 	if c.k == nil {
 		c.k = c.w.works.Get().(*work)
 	}
@@ -145,6 +169,17 @@ func (c *conn) ready() bool {
 			return c.park()
 		}
 	}
+}
+
+// await receives the first byte of a request where receiving waits, as it does over TLS: so that an idle connection holds no
+// buffer there either. The rest of what came with that byte costs no system call.
+func (c *conn) await() bool {
+	if _, c.err = c.sock.Recv(c.first[:]); c.err != nil {
+		return false
+	}
+	c.k = c.w.works.Get().(*work)
+	c.k.w = copy(c.k.buf, c.first[:])
+	return !c.parse() // which only notes that a request has begun
 }
 
 // park gives the buffers back if nothing is in them, and waits. It returns true to leave the loop instead, if the connection
@@ -244,7 +279,7 @@ func (c *conn) serveRequest() bool {
 	c.who.trusted = len(t.trusted) > 0 && t.trusts(c.who.addr)
 	x := &k.x
 	*x = exchange{
-		method: methodName(r.Method), scheme: "http", authority: r.Authority, path: r.Path, query: r.Query,
+		method: methodName(r.Method), scheme: c.who.scheme(), authority: r.Authority, path: r.Path, query: r.Query,
 		fields: r.Fields, proto: "HTTP/1.1", trailers: r.Trailers, to: &c.reply, client: &c.who, guard: &c.guard, work: c.k, table: t, hops: &c.k.asked,
 	}
 	x.line.start = time.Now()

@@ -37,6 +37,14 @@ func newEdits(c config.HeaderEdits) edits {
 	return e
 }
 
+// also sets a field, unless something else is said of it already.
+func (e *edits) also(name, value string) {
+	if low := strings.ToLower(name); !e.drops(low) {
+		e.drop = append(e.drop, low)
+		e.append = appendField(e.append, name, value)
+	}
+}
+
 // drops reports whether the field is removed or replaced.
 func (e *edits) drops(name string) bool {
 	for _, d := range e.drop {
@@ -128,6 +136,15 @@ func (h *hops) has(name []byte) bool {
 		}
 	}
 	return false
+}
+
+// claimsIdentity reports whether a field says which TLS certificate a client has shown: what only we, or a trusted proxy, may
+// say (RFC 9440 section 2.4).
+func claimsIdentity(name []byte) bool {
+	if len(name) > 0 && name[0]|0x20 == 'x' {
+		return len(name) >= len("x-client-cert") && (equalFold("x-client-cert", name[:len("x-client-cert")]) || equalFold("x-client-verify", name))
+	}
+	return len(name) >= len("client-cert") && equalFold("client-cert", name[:len("client-cert")])
 }
 
 // kind says what is done with a field before any rule of the configuration.

@@ -46,7 +46,7 @@ func (x *exchange) appendRequest(b []byte) []byte {
 					continue
 				}
 			}
-		} else if x.underscored(f.Name) {
+		} else if x.underscored(f.Name) || (!trusted || x.client.identity != nil) && claimsIdentity(f.Name) {
 			continue
 		}
 		if x.hops.n > 0 && x.hops.has(f.Name) || len(e.drop) > 0 && e.dropsField(f.Name) {
@@ -55,6 +55,7 @@ func (x *exchange) appendRequest(b []byte) []byte {
 		b = appendField(b, f.Name, f.Value)
 	}
 	b = x.appendForwarded(b)
+	b = append(b, x.client.identity...)
 	switch {
 	case x.length > 0 || x.length == 0 && wantsLength(x.method):
 		b = append(b, "Content-Length: "...)

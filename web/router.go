@@ -2,10 +2,13 @@ package web
 
 import (
 	"bytes"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"time"
 
 	"skein/config"
 	"skein/pool"
@@ -21,6 +24,7 @@ type table struct {
 	settings *config.HTTP // of the listener; blocks that share it agree about these
 	limits   http1.Limits
 	trusted  []netip.Prefix
+	proxies  []netip.Prefix // whose connections begin with a PROXY header
 	exact    map[string]*site
 	wild     map[string]*site // by what follows "*."
 	any      *site
@@ -34,6 +38,8 @@ type site struct {
 	prefix map[string][]*route // by the path without, and below-only ones with, a final slash
 	deep   int                 // length of the longest prefix
 	other  *route              // the block itself; nil if it sends nothing anywhere
+	plain  bool                // it only redirects to TLS
+	always edits               // of answers that no route makes
 	stats  *SiteStats
 }
 
@@ -55,29 +61,60 @@ func newTables(c *config.Config, set *pool.Set, dialers map[string]*dialer, stat
 		s := newSite(h, set, dialers)
 		s.stats = stats(h.Name)
 		for _, address := range h.Listen {
-			t := tables[address]
-			if t == nil {
-				t = &table{settings: h, exact: map[string]*site{}, wild: map[string]*site{}}
-				t.limits = http1.Limits{Target: h.Limits.URI, Fields: h.Limits.Fields}
-				for _, p := range h.Trusted {
-					t.trusted = append(t.trusted, prefix(p))
-				}
-				tables[address] = t
-			}
-			t.sites = append(t.sites, s)
-			if len(h.Hosts) == 0 {
-				t.any = s
-			}
-			for _, host := range h.Hosts {
-				if below, ok := strings.CutPrefix(host, "*."); ok {
-					t.wild[below] = s
-				} else {
-					t.exact[host] = s
-				}
+			tableAt(tables, address, h).add(s)
+		}
+		if len(h.Redirect) > 0 {
+			s := newRedirect(h)
+			s.stats = stats(h.Name)
+			for _, address := range h.Redirect {
+				tableAt(tables, address, h).add(s)
 			}
 		}
 	}
 	return tables
+}
+
+// tableAt returns the table of an address; h is the first block there is, which the others agree with about the listener.
+func tableAt(tables map[string]*table, address string, h *config.HTTP) *table {
+	t := tables[address]
+	if t == nil {
+		t = &table{settings: h, exact: map[string]*site{}, wild: map[string]*site{}}
+		t.limits = http1.Limits{Target: h.Limits.URI, Fields: h.Limits.Fields}
+		for _, p := range h.Trusted {
+			t.trusted = append(t.trusted, prefix(p))
+		}
+		for _, p := range h.ProxyFrom {
+			t.proxies = append(t.proxies, prefix(p))
+		}
+		tables[address] = t
+	}
+	return t
+}
+
+// add makes s known by its hosts.
+func (t *table) add(s *site) {
+	t.sites = append(t.sites, s)
+	if len(s.cfg.Hosts) == 0 {
+		t.any = s
+	}
+	for _, host := range s.cfg.Hosts {
+		if below, ok := strings.CutPrefix(host, "*."); ok {
+			t.wild[below] = s
+		} else {
+			t.exact[host] = s
+		}
+	}
+}
+
+// newRedirect makes the site that sends visitors of plain HTTP to where h is served over TLS.
+func newRedirect(h *config.HTTP) *site {
+	to := "https://{host}"
+	if _, port, _ := strings.Cut(h.Listen[0][strings.LastIndexByte(h.Listen[0], ':'):], ":"); port != "443" && port != "0" {
+		to += ":" + port
+	}
+	return &site{cfg: h, plain: true, other: &route{cfg: &config.Route{
+		Pos: h.Pos, Path: "/", Redirect: &config.Redirect{To: to + "{uri}", Status: http.StatusPermanentRedirect},
+	}}}
 }
 
 // prefix parses an address or a prefix that config has checked.
@@ -91,11 +128,12 @@ func prefix(s string) netip.Prefix {
 
 func newSite(h *config.HTTP, set *pool.Set, dialers map[string]*dialer) *site {
 	s := &site{cfg: h, exact: map[string][]*route{}, prefix: map[string][]*route{}}
+	s.always.saysTLS(h)
 	if h.Default.Pool != nil || h.Default.Redirect != nil {
-		s.other = newRoute(&h.Default, set, dialers)
+		s.other = newRoute(h, &h.Default, set, dialers)
 	}
 	for i := range h.Routes {
-		r := newRoute(&h.Routes[i], set, dialers)
+		r := newRoute(h, &h.Routes[i], set, dialers)
 		if r.cfg.Exact {
 			s.exact[r.cfg.Path] = append(s.exact[r.cfg.Path], r)
 			continue
@@ -112,13 +150,34 @@ func newSite(h *config.HTTP, set *pool.Set, dialers map[string]*dialer) *site {
 	return s
 }
 
-func newRoute(c *config.Route, set *pool.Set, dialers map[string]*dialer) *route {
+func newRoute(h *config.HTTP, c *config.Route, set *pool.Set, dialers map[string]*dialer) *route {
 	r := &route{cfg: c, methods: c.Methods, strip: []byte(c.Strip)}
 	if c.Pool != nil {
 		r.pool, r.dial = set.Pool(c.Pool.Name), dialers[c.Pool.Name]
 	}
 	r.request, r.response = newEdits(c.Request), newEdits(c.Response)
+	r.response.saysTLS(h)
 	return r
+}
+
+// saysTLS adds the fields that a block's settings put into every answer over TLS, unless e says something else.
+func (e *edits) saysTLS(h *config.HTTP) {
+	if h.TLS == nil {
+		return // RFC 6797 section 7.2: never over plain HTTP
+	}
+	if h.HSTS.MaxAge > 0 {
+		v := "max-age=" + strconv.FormatInt(int64(h.HSTS.MaxAge/time.Second), 10)
+		if h.HSTS.Subdomains {
+			v += "; includeSubDomains"
+		}
+		if h.HSTS.Preload {
+			v += "; preload"
+		}
+		e.also("Strict-Transport-Security", v)
+	}
+	if _, port, ok := strings.Cut(h.Listen[0][strings.LastIndexByte(h.Listen[0], ':'):], ":"); ok && slices.Contains(h.Protocols, "h3") {
+		e.also("Alt-Svc", `h3=":`+port+`"; ma=86400`)
+	}
 }
 
 // site finds the block for an authority; nil if none takes it.
@@ -208,8 +267,10 @@ func pick(rs []*route, method string) (*route, []string) {
 }
 
 // trusts reports whether a peer's X-Forwarded-* and Forwarded are believed.
-func (t *table) trusts(a netip.Addr) bool {
-	for _, p := range t.trusted {
+func (t *table) trusts(a netip.Addr) bool { return within(t.trusted, a) }
+
+func within(list []netip.Prefix, a netip.Addr) bool {
+	for _, p := range list {
 		if p.Contains(a) {
 			return true
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -61,6 +62,9 @@ func (w *Web) find(x *exchange) bool {
 		return w.fail(x, http.StatusBadRequest, "Connection names too many fields")
 	}
 	s := x.table.site(x.authority)
+	if x.scheme == "http" && w.proves(x) {
+		return false
+	}
 	if s == nil {
 		return w.fail(x, http.StatusMisdirectedRequest, "no site of this name is served here")
 	}
@@ -97,6 +101,23 @@ func (w *Web) find(x *exchange) bool {
 		w.redirect(x, r.cfg.Redirect)
 		return false
 	}
+	return true
+}
+
+// challengePath is where a CA looks for the proof that a name is ours (RFC 8555 section 8.3).
+const challengePath = "/.well-known/acme-challenge/"
+
+// proves answers a CA's HTTP-01 challenge. Challenges of others, such as a certbot behind us, go their way.
+func (w *Web) proves(x *exchange) bool {
+	if w.prove == nil || x.method != http.MethodGet || !bytes.HasPrefix(x.path, []byte(challengePath)) {
+		return false
+	}
+	answer, ok := w.prove(strings.ToLower(string(hostOf(x.authority))), string(x.path))
+	if !ok {
+		return false
+	}
+	x.line.cause = causeLocal
+	w.local(x, http.StatusOK, answer, Field{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8"), ID: http1.ContentType})
 	return true
 }
 
@@ -152,8 +173,11 @@ func (w *Web) local(x *exchange, status int, body []byte, fields ...Field) {
 	if x.line.allow != "" {
 		a.extra = appendField(a.extra, "Allow", x.line.allow)
 	}
-	if x.route != nil {
+	switch {
+	case x.route != nil:
 		a.edits = &x.route.response
+	case x.site != nil:
+		a.edits = &x.site.always
 	}
 	if err := x.to.begin(a); err == nil && !a.none {
 		_ = x.to.write(body)

@@ -12,6 +12,9 @@ type Stats struct {
 	Accepted, Refused, AcceptErrors atomic.Uint64
 	Requests, Retries               atomic.Uint64
 	Causes                          [causes]atomic.Uint64
+
+	Handshakes, Resumed, HandshakeErrors atomic.Uint64 // TLS with clients; Resumed are among Handshakes
+	ProxyErrors                          atomic.Uint64 // connections without the PROXY header that they should begin with
 }
 
 // SiteStats are the counters of one http block. They live on across reloads by the block's name.

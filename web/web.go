@@ -11,12 +11,11 @@ package web
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +32,11 @@ type Options struct {
 	Health  Reporter
 	Stdout  io.Writer // of the access log without a file
 	Plain   bool      // every connection goes through net.Conn; for tests
+
+	// TLS is what a listening address speaks, by the configuration that is in force; nil is plain text.
+	TLS func(address string) *tls.Config
+	// Challenge answers what a CA asks for over plain HTTP (RFC 8555 section 8.3).
+	Challenge func(host, path string) (answer []byte, ok bool)
 }
 
 // Web is the HTTP service.
@@ -41,6 +45,8 @@ type Web struct {
 	sockets *listen.Set
 	health  Reporter
 	stdout  io.Writer
+	tls     func(address string) *tls.Config
+	prove   func(host, path string) ([]byte, bool)
 	timer   *sock.Timer
 	stats   Stats
 	works   sync.Pool // *work
@@ -73,7 +79,7 @@ type Web struct {
 
 // New returns a Web that does nothing before Prepare and Run.
 func New(log *slog.Logger, o Options) *Web {
-	w := &Web{log: log, sockets: o.Sockets, health: o.Health, stdout: o.Stdout, timer: sock.NewTimer(), ports: map[string]*port{}, sites: map[string]*SiteStats{}, tunnels: sock.NewTunnelBuffers()}
+	w := &Web{log: log, sockets: o.Sockets, health: o.Health, stdout: o.Stdout, tls: o.TLS, prove: o.Challenge, timer: sock.NewTimer(), ports: map[string]*port{}, sites: map[string]*SiteStats{}, tunnels: sock.NewTunnelBuffers()}
 	w.timer.Plain = o.Plain
 	w.dialing, w.hangUp = context.WithCancel(context.Background())
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
@@ -116,7 +122,7 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 		}
 	}
 	for _, h := range c.HTTP {
-		for _, address := range h.Listen {
+		for _, address := range slices.Concat(h.Listen, h.Redirect) {
 			if w.ports[address] != nil || opened[address] != nil {
 				continue
 			}
@@ -158,11 +164,11 @@ func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, 
 	}
 	for address, t := range tables {
 		if p := w.ports[address]; p != nil {
-			p.table.Store(t)
+			w.serveBy(p, t)
 		}
 	}
 	for address, p := range opened {
-		p.table.Store(tables[address])
+		w.serveBy(p, tables[address])
 		w.ports[address] = p
 		if w.running {
 			w.accepting.Go(func() { w.accept(p) })
@@ -178,6 +184,14 @@ func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, 
 		log.before = w.access.Load() // exchanges that end right now may still add to it
 		w.access.Store(log)
 	}
+}
+
+// serveBy makes t what p does from the next connection, and on open ones from the next request, on.
+func (w *Web) serveBy(p *port, t *table) {
+	if w.tls != nil {
+		p.tls.Store(w.tls(p.address))
+	}
+	p.table.Store(t)
 }
 
 // retire closes a port that is no longer configured. Its idle connections end, its running requests finish, its tunnels live
@@ -269,171 +283,6 @@ func (w *Web) cutOff() {
 		if c, ok := owner.(*conn); ok {
 			c.guard.left()
 		}
-	})
-}
-
-// port is one listening address.
-type port struct {
-	address string
-	l       *listen.Listener
-	table   atomic.Pointer[table]
-	retired atomic.Bool
-	open    atomic.Int64
-
-	mu      sync.Mutex // guards clients
-	clients map[string]int
-}
-
-// accept takes connections until the listener is closed.
-func (w *Web) accept(p *port) {
-	pause := time.Duration(0)
-	for {
-		before := w.stats.Accepted.Load()
-		err := p.l.Accept(func(fd int, nc net.Conn, client netip.AddrPort) { w.begin(p, fd, nc, client) })
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if w.stats.Accepted.Load() != before {
-			pause = 0
-		}
-		// Out of descriptors or memory: those who wait in the backlog are better served a little later than never.
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		w.stats.AcceptErrors.Add(1)
-		w.log.Warn("connection was not accepted", "listen", p.address, "error", err, "pause", pause)
-		time.Sleep(pause)
-	}
-}
-
-// begin starts to serve a connection.
-func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
-	c := &conn{w: w, port: p}
-	if nc != nil {
-		c.sock = w.timer.Wrap(nc, c)
-	} else {
-		c.sock = w.timer.Take(fd, client, c)
-	}
-	c.guard.sock = c.sock
-	c.who.addr, c.who.port = client.Addr(), client.Port()
-	c.who.ip = c.who.addr.String()
-	if !p.admit(c) {
-		w.stats.Refused.Add(1)
-		c.sock.Reset()
-		_ = c.sock.Close()
-		return
-	}
-	w.stats.Accepted.Add(1)
-	w.stats.Connections.Add(1)
-	w.conns.Add(1)
-	select {
-	case w.hire <- c:
-	default:
-		go w.work(c)
-	}
-}
-
-// maxIdleWorkers is how many goroutines wait for a next connection when theirs has ended.
-const maxIdleWorkers = 128
-
-// work serves one connection after the other. A goroutine's stack grows in its first request; where clients come and go,
-// growing it again for each of them would be a tenth of the cost.
-func (w *Web) work(c *conn) {
-	for c != nil {
-		c.serve()
-		w.stats.Connections.Add(-1)
-		w.conns.Done()
-		c = nil
-		if w.idlers.Add(1) <= maxIdleWorkers {
-			select {
-			case c = <-w.hire:
-			case <-w.ended:
-			}
-		}
-		w.idlers.Add(-1)
-	}
-}
-
-// admit counts a connection, unless its port or its client has too many.
-func (p *port) admit(c *conn) bool {
-	l := &p.table.Load().settings.Limits
-	if l.Conns > 0 && p.open.Load() >= int64(l.Conns) {
-		return false
-	}
-	if l.ConnsPerClient > 0 {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.clients[c.who.ip] >= l.ConnsPerClient {
-			return false
-		}
-		p.clients[c.who.ip]++
-		c.counted = true
-	}
-	p.open.Add(1)
-	return true
-}
-
-func (p *port) left(c *conn) {
-	p.open.Add(-1)
-	if !c.counted {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.clients[c.who.ip]--; p.clients[c.who.ip] <= 0 {
-		delete(p.clients, c.who.ip)
-	}
-}
-
-// keepHouse closes connections to members that have rested too long or whose member is gone.
-func (w *Web) keepHouse(ctx context.Context) {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			w.mu.Lock()
-			set := w.set
-			w.mu.Unlock()
-			w.closeIdle(set)
-			w.dismiss()
-		}
-	}
-}
-
-// dismiss lets half of the workers go that have nothing to do: after a crowd of visitors they would stay for nothing.
-func (w *Web) dismiss() {
-	for range (w.idlers.Load() + 1) / 2 {
-		select {
-		case w.hire <- nil:
-		default:
-			return
-		}
-	}
-}
-
-// closeIdle closes what has rested too long, and everything that belongs to no member of set.
-func (w *Web) closeIdle(set *pool.Set) {
-	keep := map[*pool.Member]time.Duration{}
-	if set != nil {
-		for _, p := range set.Pools() {
-			d := p.Config().Timeouts.KeepAlive
-			for _, m := range p.Members() {
-				keep[m] = d
-			}
-		}
-	}
-	now := w.timer.Now()
-	w.idles.Range(func(k, v any) bool {
-		m, i := k.(*pool.Member), v.(*idle)
-		d, live := keep[m]
-		for _, u := range i.expire(now-d, !live) {
-			u.close()
-		}
-		if !live {
-			w.idles.Delete(m)
-		}
-		return true
 	})
 }
 

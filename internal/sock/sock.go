@@ -45,6 +45,7 @@ type stream interface {
 	io.ReadWriteCloser
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
 }
 
 // Conn is one connection with one owner.
@@ -55,8 +56,9 @@ type Conn struct {
 	Gone func() // called from another goroutine when the peer reset the connection while Busy; set before the first Busy
 
 	timer  *Timer
-	owner  any // whoever serves the connection, for [Timer.Each]
-	fd     int // -1 if all goes through nc
+	owner  any  // whoever serves the connection, for [Timer.Each]
+	fd     int  // -1 if all goes through nc
+	secure bool // nc is TLS, above the descriptor that raw is of
 	remote netip.AddrPort
 
 	nc  atomic.Pointer[stream] // nil before the connection had to wait; all that register sets is there once this is
@@ -163,6 +165,9 @@ func (c *Conn) Recv(p []byte) (int, error) {
 	return n, nil
 }
 
+// Waits reports whether [Conn.Recv] waits where it could say ErrAgain: on the plain path, and over TLS.
+func (c *Conn) Waits() bool { return c.fd < 0 }
+
 // Rest says that the owner waits behind a receive that got less than it asked for. The peer's end may have come along with
 // those bytes: then it makes no edge of its own, and nobody would see it before the deadline. A second receive would tell, but
 // costs each request one; instead the timer looks once at who has rested for a Tick, and nudges if the end is there.
@@ -227,12 +232,19 @@ func (c *Conn) Waited() time.Duration { return c.waited }
 
 // Write writes all of p, waiting as long as it must.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.fd < 0 {
-		return c.writePlain(p)
+	if c.fd >= 0 {
+		return c.writeFD(c.fd, p)
 	}
+	if c.secure {
+		return c.stream().Write(p) // which comes back to writeFD
+	}
+	return c.writePlain(p)
+}
+
+func (c *Conn) writeFD(fd int, p []byte) (int, error) {
 	// Nearly always the socket takes everything. No lock is needed for that: one goroutine writes, and nobody closes before it
 	// has ended.
-	n, err := write(c.fd, p)
+	n, err := write(fd, p)
 	if n == len(p) {
 		return n, nil
 	}

@@ -1,0 +1,135 @@
+package web
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"skein/internal/listen"
+)
+
+// port is one listening address.
+type port struct {
+	address string
+	l       *listen.Listener
+	table   atomic.Pointer[table]
+	retired atomic.Bool
+	tls     atomic.Pointer[tls.Config] // nil is plain text
+	open    atomic.Int64
+
+	mu      sync.Mutex // guards clients
+	clients map[string]int
+}
+
+// accept takes connections until the listener is closed.
+func (w *Web) accept(p *port) {
+	pause := time.Duration(0)
+	for {
+		before := w.stats.Accepted.Load()
+		err := p.l.Accept(func(fd int, nc net.Conn, client netip.AddrPort) { w.begin(p, fd, nc, client) })
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if w.stats.Accepted.Load() != before {
+			pause = 0
+		}
+		// Out of descriptors or memory: those who wait in the backlog are better served a little later than never.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		w.stats.AcceptErrors.Add(1)
+		w.log.Warn("connection was not accepted", "listen", p.address, "error", err, "pause", pause)
+		time.Sleep(pause)
+	}
+}
+
+// begin starts to serve a connection.
+func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
+	c := &conn{w: w, port: p}
+	if nc != nil {
+		c.sock = w.timer.Wrap(nc, c)
+	} else {
+		c.sock = w.timer.Take(fd, client, c)
+	}
+	c.guard.sock = c.sock
+	c.who.is(client)
+	c.proxied = within(p.table.Load().proxies, c.who.addr)
+	// Whom a proxy speaks for is known once its header has come.
+	if !c.proxied && !p.admit(c) {
+		w.refuse(c)
+		return
+	}
+	w.stats.Accepted.Add(1)
+	w.stats.Connections.Add(1)
+	w.conns.Add(1)
+	select {
+	case w.hire <- c:
+	default:
+		go w.work(c)
+	}
+}
+
+// refuse drops a connection that is one too many.
+func (w *Web) refuse(c *conn) {
+	w.stats.Refused.Add(1)
+	c.sock.Reset()
+	_ = c.sock.Close()
+}
+
+// maxIdleWorkers is how many goroutines wait for a next connection when theirs has ended.
+const maxIdleWorkers = 128
+
+// work serves one connection after the other. A goroutine's stack grows in its first request; where clients come and go,
+// growing it again for each of them would be a tenth of the cost.
+func (w *Web) work(c *conn) {
+	for c != nil {
+		c.serve()
+		w.stats.Connections.Add(-1)
+		w.conns.Done()
+		c = nil
+		if w.idlers.Add(1) <= maxIdleWorkers {
+			select {
+			case c = <-w.hire:
+			case <-w.ended:
+			}
+		}
+		w.idlers.Add(-1)
+	}
+}
+
+// admit counts a connection, unless its port or its client has too many.
+func (p *port) admit(c *conn) bool {
+	l := &p.table.Load().settings.Limits
+	if l.Conns > 0 && p.open.Load() >= int64(l.Conns) {
+		return false
+	}
+	if l.ConnsPerClient > 0 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.clients[c.who.ip] >= l.ConnsPerClient {
+			return false
+		}
+		p.clients[c.who.ip]++
+		c.counted = true
+	}
+	p.open.Add(1)
+	c.admitted = true
+	return true
+}
+
+func (p *port) left(c *conn) {
+	if !c.admitted {
+		return
+	}
+	p.open.Add(-1)
+	if !c.counted {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clients[c.who.ip]--; p.clients[c.who.ip] <= 0 {
+		delete(p.clients, c.who.ip)
+	}
+}
