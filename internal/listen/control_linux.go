@@ -23,14 +23,33 @@ func control(network, _ string, raw syscall.RawConn) (err error) {
 				return
 			}
 		}
-		// A backup balancer listens on the virtual address before it owns it.
-		err = unix.SetsockoptInt(s, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
-		if err == nil && strings.HasSuffix(network, "6") {
-			err = unix.SetsockoptInt(s, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
-		}
+		err = freebind(network, s)
 	})
 	if cerr != nil {
 		return cerr
 	}
 	return err
+}
+
+// controlPacket is control for UDP.
+func controlPacket(network, _ string, raw syscall.RawConn) (err error) {
+	cerr := raw.Control(func(fd uintptr) { err = freebind(network, int(fd)) })
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// freebind lets a backup balancer listen on the virtual address before it owns it.
+func freebind(network string, s int) error {
+	err := unix.SetsockoptInt(s, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+	if err == nil && strings.HasSuffix(network, "6") {
+		err = unix.SetsockoptInt(s, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+	}
+	return err
+}
+
+// send sends without waiting and without a signal if nobody listens.
+func send(fd int, b []byte) error {
+	return unix.Sendto(fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
 }

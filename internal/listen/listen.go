@@ -1,14 +1,18 @@
 // Package listen owns every listening socket of the process, keyed by address, so that sockets survive reloads and one
 // address can serve several blocks.
 //
-// Start at [Set.Open]. A service opens what its next configuration needs before anything changes, and releases what it no
-// longer needs after; an address that is in both is the same socket throughout, and no connection in its backlog is lost.
+// Start at [Set.Open], for TCP, and [Set.OpenPacket], for QUIC over UDP. A service opens what its next configuration needs
+// before anything changes, and releases what it no longer needs after; an address that is in both is the same socket
+// throughout, and no connection in its backlog is lost.
 //
-// It does not accept and knows nothing of protocols.
+// It does not serve and knows nothing of protocols, but for the few bytes of a QUIC packet that say whose it is.
 package listen
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -18,12 +22,43 @@ import (
 
 // Set is the sockets of one process.
 type Set struct {
-	mu   sync.Mutex // guards open and the listeners' refs
-	open map[string]*Listener
+	key   [32]byte // the same in all processes of a chain of upgrades
+	ids   *ids
+	begun chan struct{} // closed once this process may take visitors
+
+	mu      sync.Mutex // guards what follows and all refs
+	open    map[string]*Listener
+	packets map[string]*Packet
 }
 
 // NewSet returns a Set without sockets.
-func NewSet() *Set { return &Set{open: map[string]*Listener{}} }
+func NewSet() *Set {
+	var key [32]byte
+	rand.Read(key[:])
+	s := newSet(key, 0)
+	close(s.begun)
+	return s
+}
+
+func newSet(key [32]byte, generation byte) *Set {
+	return &Set{
+		key: key, ids: newIDs(key, generation), begun: make(chan struct{}),
+		open: map[string]*Listener{}, packets: map[string]*Packet{},
+	}
+}
+
+// Secret is a key for a purpose, the same in all processes of a chain of upgrades and unknown to everybody else: what it signs
+// or encrypts for clients (QUIC's tokens and stateless resets, TLS session tickets) means the same after an upgrade. It lives
+// in memory only, so that a restart makes another one.
+func (s *Set) Secret(purpose string) [32]byte { return derive(s.key, purpose) }
+
+// derive makes a key that tells nothing about key nor about those for other purposes.
+func derive(key [32]byte, purpose string) (k [32]byte) {
+	h := hmac.New(sha256.New, key[:])
+	h.Write([]byte(purpose))
+	copy(k[:], h.Sum(nil))
+	return k
+}
 
 // Listener is one listening socket, shared by everyone who opened its address.
 type Listener struct {

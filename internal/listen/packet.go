@@ -1,0 +1,71 @@
+package listen
+
+import (
+	"context"
+	"net"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Packet is one UDP socket, shared by everyone who opened its address. It is made for QUIC: its Conn goes into a
+// [quic.Transport], and the Packet itself is the transport's ConnectionIDGenerator. Both are needed, as the connection IDs tell
+// this process's packets from those of the one that it replaces; see ids.
+//
+// One Conn takes one Transport at a time, which must be closed before the Packet is released.
+type Packet struct {
+	Address string // as configured
+
+	conn *packetConn
+	set  *Set
+	refs int // guarded by set.mu
+}
+
+// OpenPacket returns the socket of a UDP address, host:port, and opens it if nobody has. Each OpenPacket needs one
+// [Packet.Release].
+func (s *Set) OpenPacket(ctx context.Context, address string) (*Packet, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.packets[address]; p != nil {
+		p.refs++
+		return p, nil
+	}
+	lc := net.ListenConfig{Control: controlPacket}
+	pc, err := lc.ListenPacket(ctx, "udp", address)
+	if err != nil {
+		return nil, explain(address, err)
+	}
+	return s.addPacket(address, pc.(*net.UDPConn)), nil
+}
+
+// addPacket makes a Packet of a socket. mu is held.
+func (s *Set) addPacket(address string, c *net.UDPConn) *Packet {
+	p := &Packet{Address: address, conn: newPacketConn(s, c), set: s, refs: 1}
+	s.packets[address] = p
+	return p
+}
+
+// Conn is what packets are read from and written to. It has all that quic-go's fast path asks for: batches, segmentation
+// offload, ECN. Its Close does nothing, as the socket may be shared; see [Packet.Release].
+func (p *Packet) Conn() net.PacketConn { return p.conn }
+
+// Addr is the socket's address, with the real port where 0 was asked for.
+func (p *Packet) Addr() net.Addr { return p.conn.LocalAddr() }
+
+// GenerateConnectionID implements [quic.ConnectionIDGenerator].
+func (p *Packet) GenerateConnectionID() (quic.ConnectionID, error) {
+	return quic.ConnectionIDFromBytes(p.set.ids.next()), nil
+}
+
+// ConnectionIDLen implements [quic.ConnectionIDGenerator].
+func (p *Packet) ConnectionIDLen() int { return ConnectionIDLength }
+
+// Release gives the socket back; the last one closes it.
+func (p *Packet) Release() {
+	p.set.mu.Lock()
+	defer p.set.mu.Unlock()
+	if p.refs--; p.refs > 0 {
+		return
+	}
+	delete(p.set.packets, p.Address)
+	p.conn.end()
+}
