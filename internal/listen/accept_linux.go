@@ -40,6 +40,8 @@ func (l *acceptor) close() error {
 	return l.file.Close()
 }
 
+func (l *acceptor) syscallConn() (syscall.RawConn, error) { return l.raw, nil }
+
 // Addr is the socket's address, with the real port where 0 was asked for.
 func (l *acceptor) Addr() net.Addr { return l.addr }
 

@@ -5,6 +5,7 @@ package listen
 import (
 	"net"
 	"net/netip"
+	"syscall"
 )
 
 // acceptor is the net package's listener where we have no better.
@@ -13,6 +14,8 @@ type acceptor struct{ l *net.TCPListener }
 func newAcceptor(l *net.TCPListener) (acceptor, error) { return acceptor{l}, nil }
 
 func (a *acceptor) close() error { return a.l.Close() }
+
+func (a *acceptor) syscallConn() (syscall.RawConn, error) { return a.l.SyscallConn() }
 
 // Addr is the socket's address, with the real port where 0 was asked for.
 func (a *acceptor) Addr() net.Addr { return a.l.Addr() }

@@ -1,6 +1,8 @@
 package listen
 
 import (
+	"net"
+	"os"
 	"strings"
 	"syscall"
 
@@ -52,4 +54,24 @@ func freebind(network string, s int) error {
 // send sends without waiting and without a signal if nobody listens.
 func send(fd int, b []byte) error {
 	return unix.Sendto(fd, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+}
+
+// passBuffer is what we ask for in bytes for packets that wait for an elder. The kernel gives no more than net.core.wmem_max.
+const passBuffer = 1 << 20
+
+// pair makes two connected SOCK_SEQPACKET sockets, ours and one for another process.
+func pair() (ours *net.UnixConn, theirs int, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, -1, os.NewSyscallError("socketpair", err)
+	}
+	_ = unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, passBuffer) // less costs packets at worst
+	f := os.NewFile(uintptr(fds[0]), "pair")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		_ = unix.Close(fds[1])
+		return nil, -1, err
+	}
+	return c.(*net.UnixConn), fds[1], nil
 }

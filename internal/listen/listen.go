@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 )
@@ -29,6 +31,10 @@ type Set struct {
 	mu      sync.Mutex // guards what follows and all refs
 	open    map[string]*Listener
 	packets map[string]*Packet
+	plains  map[string]*plain
+	// What an elder has handed over and nobody has asked for yet.
+	inherited map[string]*os.File
+	routes    map[string][]inheritedRoute
 }
 
 // NewSet returns a Set without sockets.
@@ -43,7 +49,8 @@ func NewSet() *Set {
 func newSet(key [32]byte, generation byte) *Set {
 	return &Set{
 		key: key, ids: newIDs(key, generation), begun: make(chan struct{}),
-		open: map[string]*Listener{}, packets: map[string]*Packet{},
+		open: map[string]*Listener{}, packets: map[string]*Packet{}, plains: map[string]*plain{},
+		inherited: map[string]*os.File{}, routes: map[string][]inheritedRoute{},
 	}
 }
 
@@ -66,6 +73,7 @@ type Listener struct {
 
 	acceptor
 	set  *Set
+	gone chan struct{} // closed with the socket
 	refs int
 }
 
@@ -78,18 +86,67 @@ func (s *Set) Open(ctx context.Context, address string) (*Listener, error) {
 		l.refs++
 		return l, nil
 	}
-	lc := net.ListenConfig{KeepAlive: -1, Control: control} // keep-alive is inherited from the listening socket
-	nl, err := lc.Listen(ctx, "tcp", address)
+	nl, err := s.listen(ctx, address)
 	if err != nil {
 		return nil, explain(address, err)
 	}
-	a, err := newAcceptor(nl.(*net.TCPListener))
+	a, err := newAcceptor(nl)
 	if err != nil {
 		return nil, explain(address, err)
 	}
-	l := &Listener{Address: address, acceptor: a, set: s, refs: 1}
+	l := &Listener{Address: address, acceptor: a, set: s, gone: make(chan struct{}), refs: 1}
 	s.open[address] = l
 	return l, nil
+}
+
+// listen opens a socket, or takes the elder's. mu is held.
+func (s *Set) listen(ctx context.Context, address string) (*net.TCPListener, error) {
+	f := s.take(tcpKind + " " + address)
+	if f == nil {
+		lc := net.ListenConfig{KeepAlive: -1, Control: control} // keep-alive is inherited from the listening socket
+		l, err := lc.Listen(ctx, "tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		return l.(*net.TCPListener), nil
+	}
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := l.(*net.TCPListener)
+	if !ok {
+		_ = l.Close()
+		return nil, errors.New("the socket that was handed over is not of TCP")
+	}
+	raw, err := t.SyscallConn()
+	if err == nil {
+		err = control(family("tcp", t.Addr().(*net.TCPAddr).IP), address, raw) // what this program sets, not what the older one did
+	}
+	if err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// family is a network as the net package names it to [net.ListenConfig]'s Control.
+func family(network string, ip net.IP) string {
+	if ip.To4() != nil {
+		return network + "4"
+	}
+	return network + "6"
+}
+
+// Accept waits for connections; see the acceptor of this system. Before the Set has begun none is accepted.
+func (l *Listener) Accept(f func(fd int, nc net.Conn, client netip.AddrPort)) error {
+	select {
+	case <-l.set.begun:
+		return l.acceptor.Accept(f)
+	case <-l.gone:
+		return net.ErrClosed
+	}
 }
 
 // Release gives the socket back; the last one closes it.
@@ -100,6 +157,7 @@ func (l *Listener) Release() {
 		return
 	}
 	delete(l.set.open, l.Address)
+	close(l.gone)
 	_ = l.acceptor.close()
 }
 

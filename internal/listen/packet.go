@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"errors"
 	"net"
 
 	"github.com/quic-go/quic-go"
@@ -29,19 +30,49 @@ func (s *Set) OpenPacket(ctx context.Context, address string) (*Packet, error) {
 		p.refs++
 		return p, nil
 	}
-	lc := net.ListenConfig{Control: controlPacket}
-	pc, err := lc.ListenPacket(ctx, "udp", address)
+	c, err := s.listenPacket(ctx, address)
 	if err != nil {
 		return nil, explain(address, err)
 	}
-	return s.addPacket(address, pc.(*net.UDPConn)), nil
+	p := &Packet{Address: address, conn: newPacketConn(s, c), set: s, refs: 1}
+	for _, r := range s.routes[address] {
+		nc, err := net.FileConn(r.f)
+		_ = r.f.Close()
+		if err == nil {
+			err = p.conn.addRoute(r.generation, nc.(*net.UnixConn))
+		}
+		if err != nil {
+			p.conn.end()
+			return nil, explain(address, err)
+		}
+	}
+	delete(s.routes, address)
+	s.packets[address] = p
+	return p, nil
 }
 
-// addPacket makes a Packet of a socket. mu is held.
-func (s *Set) addPacket(address string, c *net.UDPConn) *Packet {
-	p := &Packet{Address: address, conn: newPacketConn(s, c), set: s, refs: 1}
-	s.packets[address] = p
-	return p
+// listenPacket opens a socket, or takes the elder's. mu is held.
+func (s *Set) listenPacket(ctx context.Context, address string) (*net.UDPConn, error) {
+	f := s.take(udpKind + " " + address)
+	if f == nil {
+		lc := net.ListenConfig{Control: controlPacket}
+		c, err := lc.ListenPacket(ctx, "udp", address)
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.UDPConn), nil
+	}
+	defer f.Close()
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := c.(*net.UDPConn)
+	if !ok {
+		_ = c.Close()
+		return nil, errors.New("the socket that was handed over is not of UDP")
+	}
+	return u, nil
 }
 
 // Conn is what packets are read from and written to. It has all that quic-go's fast path asks for: batches, segmentation

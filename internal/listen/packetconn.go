@@ -142,10 +142,15 @@ func (c *packetConn) sort(ms []ipv4.Message) int {
 func (c *packetConn) leave(away *net.UnixConn) {
 	c.left.Store(true)
 	c.mu.Lock()
-	c.away = away
-	_ = away.SetReadDeadline(c.deadline)
+	select {
+	case <-c.closed:
+		_ = away.Close()
+	default:
+		c.away = away
+		_ = away.SetReadDeadline(c.deadline)
+		_ = c.udp.SetReadDeadline(time.Unix(1, 0)) // wakes who reads
+	}
 	c.mu.Unlock()
-	_ = c.udp.SetReadDeadline(time.Unix(1, 0)) // wakes who reads
 	c.forget()
 }
 
@@ -169,10 +174,10 @@ func (c *packetConn) hasLeft() bool {
 
 // end closes everything.
 func (c *packetConn) end() {
-	close(c.closed)
 	c.forget()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	close(c.closed)
 	if c.away != nil {
 		_ = c.away.Close() // this tells the successor that nobody is here any more
 	}
