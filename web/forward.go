@@ -139,14 +139,13 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 			u.close()
 			return &failure{cause: causeClientGone}
 		}
-		u.sock.Ceiling(x.table.settings.Timeouts.Ceiling)
-		u.sock.Progress(idle, 0)
+		u.bound(x.table.settings.Timeouts.Ceiling, idle)
 		x.up, u.body = nil, nil
 		if x.body != nil {
 			x.up = newUpload(x, u, first, idle)
 			u.body = x.up
 		}
-		u.sock.Arm(first)
+		u.arm(first)
 		k.head = u.wire.request(k.head[:0], x)
 		start := time.Now()
 		x.guard.busy(true)

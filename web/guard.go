@@ -26,7 +26,7 @@ func (g *guard) left() {
 	}
 	g.gone = true
 	if g.up != nil {
-		g.up.sock.Abort()
+		g.up.abort()
 	}
 	if g.cancel != nil {
 		close(g.cancel)

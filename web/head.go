@@ -15,18 +15,7 @@ func (x *exchange) appendRequest(b []byte) []byte {
 	e := &x.route.request
 	b = append(b, x.method...)
 	b = append(b, ' ')
-	path := x.path
-	if s := x.route.strip; len(s) > 0 && bytes.HasPrefix(path, s) {
-		path = path[len(s):]
-		if len(path) == 0 || path[0] != '/' {
-			b = append(b, '/')
-		}
-	}
-	b = append(b, path...)
-	if x.query != nil {
-		b = append(b, '?')
-		b = append(b, x.query...)
-	}
+	b = x.appendURI(b)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	if e.host != nil {
 		b = append(b, e.host...)
@@ -34,28 +23,7 @@ func (x *exchange) appendRequest(b []byte) []byte {
 		b = append(b, x.authority...)
 	}
 	b = append(b, '\r', '\n')
-	trusted := x.client.trusted
-	for i := range x.fields {
-		f := &x.fields[i]
-		if f.ID != http1.Other {
-			switch kindOf(f.ID) {
-			case perHop, framed:
-				continue
-			case forwarded:
-				if !trusted || x.ours(f.ID) {
-					continue
-				}
-			}
-		} else if x.underscored(f.Name) || (!trusted || x.client.identity != nil) && claimsIdentity(f.Name) {
-			continue
-		}
-		if x.hops.n > 0 && x.hops.has(f.Name) || len(e.drop) > 0 && e.dropsField(f.Name) {
-			continue
-		}
-		b = appendField(b, f.Name, f.Value)
-	}
-	b = x.appendForwarded(b)
-	b = append(b, x.client.identity...)
+	b = x.appendPassed(b)
 	switch {
 	case x.length > 0 || x.length == 0 && wantsLength(x.method):
 		b = append(b, "Content-Length: "...)
@@ -77,6 +45,50 @@ func (x *exchange) appendRequest(b []byte) []byte {
 	}
 	b = append(b, e.append...)
 	return append(b, '\r', '\n')
+}
+
+// appendURI writes the path and the query that a member gets.
+func (x *exchange) appendURI(b []byte) []byte {
+	path := x.path
+	if s := x.route.strip; len(s) > 0 && bytes.HasPrefix(path, s) {
+		path = path[len(s):]
+		if len(path) == 0 || path[0] != '/' {
+			b = append(b, '/')
+		}
+	}
+	b = append(b, path...)
+	if x.query != nil {
+		b = append(b, '?')
+		b = append(b, x.query...)
+	}
+	return b
+}
+
+// appendPassed writes, as lines, the client's fields that go to a member by any protocol, and what we say of the client.
+func (x *exchange) appendPassed(b []byte) []byte {
+	e := &x.route.request
+	trusted := x.client.trusted
+	for i := range x.fields {
+		f := &x.fields[i]
+		if f.ID != http1.Other {
+			switch kindOf(f.ID) {
+			case perHop, framed:
+				continue
+			case forwarded:
+				if !trusted || x.ours(f.ID) {
+					continue
+				}
+			}
+		} else if x.underscored(f.Name) || (!trusted || x.client.identity != nil) && claimsIdentity(f.Name) {
+			continue
+		}
+		if x.hops.n > 0 && x.hops.has(f.Name) || len(e.drop) > 0 && e.dropsField(f.Name) {
+			continue
+		}
+		b = appendField(b, f.Name, f.Value)
+	}
+	b = x.appendForwarded(b)
+	return append(b, x.client.identity...)
 }
 
 // wantsLength says that a request without a body should say so (RFC 9110 section 8.6).

@@ -116,7 +116,7 @@ func (w *Web) more(x *exchange, u *upstream, limit int64, idle time.Duration) (i
 		return 0, clientError{err}
 	}
 	if x.up == nil || !x.up.running() {
-		u.sock.Arm(idle)
+		u.arm(idle)
 	}
 	u.r, u.w = 0, 0
 	n, err := u.sock.Read(u.buf[:min(limit, int64(len(u.buf)))])

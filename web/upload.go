@@ -45,7 +45,7 @@ func (p *upload) run() {
 	defer func() {
 		if e := recover(); e != nil {
 			p.fault = fmt.Sprintf("%v, in the upload:\n%s", e, debug.Stack())
-			p.u.sock.Abort()
+			p.u.abort()
 		}
 		close(p.done)
 	}()
@@ -54,17 +54,17 @@ func (p *upload) run() {
 	}
 	var frame []byte
 	for {
-		p.u.sock.Arm(0) // a slow client is not the member's fault
+		p.u.arm(0) // a slow client is not the member's fault
 		data, err := p.x.body.next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			p.fromClient = err
-			p.u.sock.Abort() // whoever waits for the answer waits in vain
+			p.u.abort() // whoever waits for the answer waits in vain
 			return
 		}
-		p.u.sock.Arm(p.idle)
+		p.u.arm(p.idle)
 		if p.x.body.last() {
 			p.whole.Store(true) // before it is sent: the answer may overtake us
 		}
@@ -77,16 +77,16 @@ func (p *upload) run() {
 		return
 	}
 	p.complete = true
-	p.u.sock.Arm(p.first)
+	p.u.arm(p.first)
 }
 
 // send writes to the member. When that fails the answer may still be there to be read: it often says why.
 func (p *upload) send(b []byte) bool {
-	n, err := p.u.sock.Write(b)
+	n, err := p.u.write(b)
 	p.u.member.Stats.Sent.Add(uint64(n))
 	if err != nil {
 		p.toMember = err
-		p.u.sock.Arm(min(p.first, 5*time.Second))
+		p.u.arm(min(p.first, 5*time.Second))
 	}
 	return err == nil
 }
@@ -100,11 +100,11 @@ func (p *upload) ask() bool {
 	case <-t.C:
 		if err := p.x.to.interim(100, nil); err != nil {
 			p.fromClient = err
-			p.u.sock.Abort()
+			p.u.abort()
 			return false
 		}
 	}
-	return !p.u.sock.Expired()
+	return !p.u.expired()
 }
 
 // taken reports whether the client's part is over: the whole body was received. Its last bytes may still be on the way to the
@@ -151,7 +151,7 @@ func (p *upload) wait() {
 	select {
 	case <-p.done:
 	default:
-		p.u.sock.Abort()
+		p.u.abort()
 		p.proceed()
 		if p.whole.Load() {
 			<-p.done

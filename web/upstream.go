@@ -135,6 +135,26 @@ func (u *upstream) grow() bool {
 	return true
 }
 
+// What follows is what others than the reader of the answer do to a connection: the guard, and the upload beside it.
+
+// bound sets the time of the whole exchange, and how long a write may wait without progress.
+func (u *upstream) bound(ceiling, idle time.Duration) {
+	u.sock.Ceiling(ceiling)
+	u.sock.Progress(idle, 0)
+}
+
+// arm gives the connection d from now on; 0 is no limit but the ceiling.
+func (u *upstream) arm(d time.Duration) { u.sock.Arm(d) }
+
+// expired reports whether the time is up, or somebody aborted.
+func (u *upstream) expired() bool { return u.sock.Expired() }
+
+// abort ends all waiting, now and later. Any goroutine may call it.
+func (u *upstream) abort() { u.sock.Abort() }
+
+// write sends a part of a request's body, in the wire's framing.
+func (u *upstream) write(b []byte) (int, error) { return u.sock.Write(b) }
+
 // close ends the connection.
 func (u *upstream) close() { _ = u.sock.Close() }
 
