@@ -28,9 +28,8 @@ func (d *decoder) readAdmin(b *block) Admin {
 		return a
 	}
 	a.Socket = b.filePath("socket", a.Socket)
-	const longest = 107 // sun_path of a unix socket, without its zero byte
-	if len(a.Socket) > longest {
-		d.fail(b.where("socket"), "Path too long", "The path of a unix socket has at most %d characters; this one has %d: %s", longest, len(a.Socket), shorten(a.Socket))
+	if len(a.Socket) > maxUnix {
+		d.fail(b.where("socket"), "Path too long", "The path of a unix socket has at most %d characters; this one has %d: %s", maxUnix, len(a.Socket), shorten(a.Socket))
 	}
 	a.Pprof = b.flag("pprof", false)
 	if !b.has("listen") {

@@ -11,7 +11,7 @@ import (
 type Check struct {
 	Kind        string // http, https, tcp
 	Path        string // http and https
-	Host        string // Host field and, for https, the name that the certificate must have; "" is the member's host
+	Host        string // Host field and, for https, the name that the certificate must have; "" is the member's host ("localhost" of a unix socket)
 	CA          []byte // PEM; nil is the system's
 	Port        int    // 0 is the member's
 	Every       time.Duration
@@ -31,9 +31,9 @@ func checkBlock() Block {
 		{"http", "text", "", "Path to GET without TLS. One of `http`, `https` and `tcp` is needed."},
 		{"https", "text", "", "Path to GET with TLS."},
 		{"tcp", "bool", "", "`true`: a connection that opens is enough."},
-		{"port", "number", "", "Port to probe; without it the member's."},
-		{"host", "text", "", "Host field of the probe, and the name that the certificate must have; without it the member's host."},
-		{"ca", "path", "", "File with the certificates (PEM) that `https` trusts; without it the system's."},
+		{"port", "number", "", "Port to probe; without it the member's. A unix socket has none."},
+		{"host", "text", "", "Host field of the probe, and the name that the certificate must have; without it the `name` of the pool's `tls`, or the member's host."},
+		{"ca", "path", "", "File with the certificates (PEM) that `https` trusts; without it those of the pool's `tls`, or the system's."},
 		{"every", "time", "\"2s\"", "Time between two probes."},
 		{"fast", "time", "\"500ms\"", "Time between two probes while a member's state is changing; never above `every`."},
 		{"timeout", "time", "\"1s\"", "How long a probe may take; never above `every`."},
@@ -45,7 +45,7 @@ func checkBlock() Block {
 	}}
 }
 
-func (d *decoder) readCheck(b *block) *Check {
+func (d *decoder) readCheck(b *block, p *Pool) *Check {
 	if b == nil {
 		return nil
 	}
@@ -80,7 +80,10 @@ func (d *decoder) readCheck(b *block) *Check {
 	if b.has("ca") && c.Kind != "https" {
 		d.fail(b.nameAt("ca"), "Key without effect", "ca belongs to https checks.")
 	} else if b.has("ca") {
-		c.CA = d.readCA(b)
+		c.CA = d.readCA(b.body, "ca")
+	}
+	if b.has(c.Kind) {
+		d.checkFits(b, c, p)
 	}
 	return c
 }
@@ -163,17 +166,21 @@ func (d *decoder) readStatus(b *body, v value) (StatusRange, bool) {
 	return r, true
 }
 
-func (d *decoder) readCA(b *block) []byte {
-	v := b.value("ca")
-	name := b.str("ca", "")
+// readCA reads a file with certificates to trust. It is kept by value, and so part of the hash.
+func (d *decoder) readCA(b *body, key string) []byte {
+	if !b.has(key) {
+		return nil
+	}
+	v := b.value(key)
+	name := b.str(key, "")
 	if name == "" || b.scope.elsewhere {
 		if v.kind == text && !v.secret && name == "" {
-			d.fail(v.at, "Empty path", "ca needs the path of a file.")
+			d.fail(v.at, "Empty path", "%s needs the path of a file.", key)
 		}
 		return nil
 	}
 	if strings.Contains(name, "-----BEGIN") {
-		d.fail(v.at, "File not readable", "ca is the path of a file with certificates, not their text.")
+		d.fail(v.at, "File not readable", "%s is the path of a file with certificates, not their text.", key)
 		return nil
 	}
 	data, err := d.readFile(name, maxIncluded)

@@ -19,7 +19,7 @@ type Config struct {
 	Servers []*Server // the named ones, in the order of the file, then those written as strings
 	Pools   []*Pool   // the named ones and those that an http block made by `servers`; not those that only blocks on other nodes use
 	HTTP    []*HTTP   // only the blocks placed on this node
-	ACME    *ACME     // nil without a block that uses it
+	ACME    *ACME     // nil unless a block of this node uses it
 	TLS     []*TLS    // those that blocks of this node use
 	Admin   Admin
 	Log     Log

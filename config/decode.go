@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ type decoder struct {
 	regions map[string][]*Server
 	literal map[string]*Server // servers that were written as strings
 	pools   map[string]*pooled
+	certs   map[string]*certified
+	acme    *ACME // wherever it is used; nil without the block
+	sends   []sender
 	members int
 	// suggestions counts those looked for, see maxSuggestions.
 	suggestions int
@@ -239,6 +243,25 @@ func (b *body) texts(key string) []value {
 	for _, v := range b.list(key) {
 		if b.want(key, &v, text, "a text, or a list of texts") {
 			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// words reads a list of a few known words, each at most once.
+func (d *decoder) words(b *body, key string, words ...string) []string {
+	var out []string
+	if v := b.value(key); v.kind == list && len(v.items) == 0 {
+		d.fail(v.at, "Empty list", "%s needs one of %s. Leave the key out to have its default.", key, quoted(words))
+	}
+	for _, v := range b.texts(key) {
+		switch {
+		case !slices.Contains(words, v.text):
+			d.fail(v.at, "Unknown word", "%s takes %s, not %s.%s", key, quoted(words), v.show(), didYouMean(v.text, words))
+		case slices.Contains(out, v.text):
+			d.fail(v.at, "Listed twice", "%s is already in the list.", v.show())
+		default:
+			out = append(out, v.text)
 		}
 	}
 	return out

@@ -55,8 +55,12 @@ type HTTPTimeouts struct {
 
 func httpBlocks() []Block {
 	return []Block{
-		{Path: "http", Label: "name", Blocks: []string{"route", "request_headers", "response_headers", "limits", "timeouts"}, Keys: []Key{
+		{Path: "http", Label: "name", Blocks: []string{"https", "route", "files", "compress", "request_headers", "response_headers", "limits", "timeouts"}, Keys: []Key{
 			{"listen", "text or list", "", "Needed. Addresses to listen on: `\":8080\"` is every address of the machine, `\"10.0.0.1:80\"` and `\"[::1]:80\"` are one. Port 0 is any free port."},
+			{"tls", "text, reference or list", "", "Listen with TLS; where the certificates come from: `\"acme\"`, `tls.NAME` (several in a list, with `\"acme\"` if you like), or `\"self-signed\"`. Without it every `listen` is plain text."},
+			{"redirect", "text or list", "[]", "With `tls` only: addresses, such as `\":80\"`, whose visitors are sent on to https, and where the CA's http-01 challenges are answered. Blocks may share them."},
+			{"protocols", "text or list", "", "Of `http/1.1`, `h2`, `h3` (HTTP/3, with `tls`) and `h2c` (HTTP/2 in plain text). Without it `[\"http/1.1\", \"h2\"]` with `tls`, else `[\"http/1.1\"]`."},
+			{"proxy_protocol", "text or list", "[]", "Addresses and networks of balancers in front of Skein whose connections begin with a PROXY protocol header (version 1 or 2), which is believed. Connections of others begin without."},
 			{"hosts", "text or list", "[]", "Host names of the site; `*.example.com` is every name below. Without it every host that no other block of the same listener takes."},
 			{"nodes", "list of references", "", "Servers and regions that run this block. Without it every node does."},
 			{"pool", "reference", "", "The pool that requests go to, unless a route says otherwise."},
@@ -68,6 +72,8 @@ func httpBlocks() []Block {
 			{"max_body", "size", "\"0\"", "Largest body of a request; 0 is unlimited."},
 			{"error_pages", "object of paths", "{}", "Files for answers of Skein's own: `{ \"503\" = \"busy.html\", \"5xx\" = \"sorry.html\" }`; at most 1 MiB each, read at load."},
 		}},
+		filesBlock("http.files"),
+		compressBlock("http.compress"),
 		headersBlock("http.request_headers", "the request before it is sent on"),
 		headersBlock("http.response_headers", "the answer before it is sent back"),
 		{Path: "http.limits", Keys: []Key{
@@ -76,6 +82,8 @@ func httpBlocks() []Block {
 			{"uri", "size", "\"8KiB\"", "Bytes of a request's target; at most `header`."},
 			{"conns", "number", "0", "Client connections of the block's listeners; 0 is as many as the process has descriptors for."},
 			{"conns_per_client", "number", "0", "Connections of one client address; 0 is unlimited."},
+			{"streams", "number", "128", "Requests at once on one HTTP/2 or HTTP/3 connection, 1 to 1000."},
+			{"glitches", "number", "100", "Needless or wrong frames after which an HTTP/2 connection is closed, 10 to 100000."},
 		}},
 		{Path: "http.timeouts", Keys: []Key{
 			{"header", "time", "\"10s\"", "From the first byte of a request until its head is complete."},
@@ -83,6 +91,7 @@ func httpBlocks() []Block {
 			{"body", "time", "\"30s\"", "Without a byte of a body moving, in either direction."},
 			{"min_rate", "size", "\"240\"", "Bytes a second that a body must reach on average; 0 is off."},
 			{"ceiling", "time", "\"24h\"", "One whole request and its answer; 0 is off."},
+			{"tls", "time", "\"10s\"", "A TLS handshake; a PROXY protocol header before it included."},
 			{"tunnel", "time", "\"1h\"", "Without a byte in either direction of an upgraded connection."},
 			{"drain", "time", "\"30s\"", "How long a stop waits for running requests."},
 		}},
@@ -93,9 +102,10 @@ func httpBlocks() []Block {
 type placedHTTP struct {
 	*HTTP
 	*block
-	here     bool
-	listenAt []value // beside Listen
-	hostAt   []value // beside Hosts
+	here       bool
+	listenAt   []value // beside Listen
+	redirectAt []value // beside Redirect
+	hostAt     []value // beside Hosts
 }
 
 // readHTTP reads all http blocks and keeps those of this node in c.
@@ -130,9 +140,12 @@ func (d *decoder) readSite(b *block, here bool, c *Config) *placedHTTP {
 		Limits:      d.readLimits(d.orEmpty(b.one("limits"))),
 		Timeouts:    d.readTimeouts(d.orEmpty(b.one("timeouts"))),
 		Errors:      d.readErrorPages(b.body),
+		Protocols:   d.readProtocols(b),
+		ProxyFrom:   d.prefixes(b.body, "proxy_protocol"),
 	}}
 	d.readListen(b, p)
 	d.readHosts(b, p)
+	d.readFront(b, p)
 	p.Default = Route{
 		Pos:      b.pos(),
 		Path:     "/",
@@ -140,13 +153,16 @@ func (d *decoder) readSite(b *block, here bool, c *Config) *placedHTTP {
 		MaxBody:  b.size("max_body", 0, 0, 1<<50),
 		Request:  d.readHeaders(b.one("request_headers"), true),
 		Response: d.readHeaders(b.one("response_headers"), false),
+		Files:    d.readFiles(b.one("files")),
+		Compress: d.readCompress(b.one("compress"), nil),
 	}
+	d.sends = append(d.sends, sender{p.Default.Pool, p.Default.Files, b.one("files"), b.title(), b.labelAt})
 	p.Routes = d.readRoutes(b, p.HTTP, here)
 	routes := b.all("route")
-	switch named := b.has("pool") || b.has("servers"); {
+	switch named := b.has("pool") || b.has("servers") || p.Default.Files != nil; {
 	case !named && len(routes) == 0:
-		d.fail(b.labelAt, "Nowhere to send requests", "%s has no pool. Write pool = pool.NAME, or servers = [\"10.0.0.11:8080\"], or routes that have a pool.", b.title())
-	case !named && !slices.ContainsFunc(routes, func(r *block) bool { return r.has("pool") || r.has("redirect") }):
+		d.fail(b.labelAt, "Nowhere to send requests", "%s has no pool. Write pool = pool.NAME, or servers = [\"10.0.0.11:8080\"], or routes that have a pool, or files.", b.title())
+	case !named && !slices.ContainsFunc(routes, func(r *block) bool { return r.has("pool") || r.has("redirect") || r.one("files") != nil }):
 		d.fail(b.labelAt, "Nowhere to send requests", "Neither %s nor any of its routes has a pool.", b.title())
 	}
 	return p
@@ -206,6 +222,8 @@ func (d *decoder) readLimits(b *body) Limits {
 		Header:         int(b.size("header", 16<<10, 4<<10, 64<<10)),
 		Fields:         b.count("fields", 100, 1, 1000),
 		Conns:          b.count("conns", 0, 0, 10_000_000),
+		Streams:        b.count("streams", 128, 1, 1000),
+		Glitches:       b.count("glitches", 100, 10, 100_000),
 		ConnsPerClient: b.count("conns_per_client", 0, 0, 10_000_000),
 	}
 	l.URI = int(b.size("uri", int64(min(8<<10, l.Header)), 256, 64<<10))
@@ -223,6 +241,7 @@ func (d *decoder) readTimeouts(b *body) HTTPTimeouts {
 		Body:    b.time("body", 30*time.Second, 10*time.Millisecond, day),
 		MinRate: int(b.size("min_rate", 240, 0, 1<<30)),
 		Ceiling: b.time("ceiling", day, 0, 365*day),
+		TLS:     b.time("tls", 10*time.Second, 10*time.Millisecond, 10*time.Minute),
 		Tunnel:  b.time("tunnel", time.Hour, 10*time.Millisecond, 365*day),
 		Drain:   b.time("drain", 30*time.Second, 0, day),
 	}

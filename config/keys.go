@@ -32,7 +32,9 @@ func (b *Block) key(name string) *Key {
 // Language lists every block and key. The order is that of the reference.
 func Language() []Block {
 	var out []Block
-	for _, part := range [][]Block{fileBlocks(), poolBlocks(), httpBlocks(), routeBlocks(), adminBlocks(), logBlocks()} {
+	for _, part := range [][]Block{
+		fileBlocks(), poolBlocks(), memberTLSBlocks(), acmeBlocks(), tlsBlocks(), httpBlocks(), frontBlocks(), routeBlocks(), adminBlocks(), logBlocks(),
+	} {
 		out = append(out, part...)
 	}
 	return out
@@ -49,8 +51,8 @@ func languageByPath() map[string]*Block {
 
 func fileBlocks() []Block {
 	return []Block{
-		{Path: "", Blocks: []string{"region", "server", "pool", "http", "admin", "log"}, Keys: []Key{
-			{"servers", "object of addresses", "", "Names of servers and their addresses, for a file without regions: an IP address or host name, with a port if it has one of its own."},
+		{Path: "", Blocks: []string{"region", "server", "pool", "acme", "tls", "http", "admin", "log"}, Keys: []Key{
+			{"servers", "object of addresses", "", "Names of servers and their addresses, for a file without regions: an IP address or host name, with a port if it has one of its own, or a unix socket as `\"unix:/run/app.sock\"`."},
 			{"state", "path", "", "Directory for what must survive a restart. Without it `/var/lib/skein` for root, else `$XDG_STATE_HOME/skein` or `~/.local/state/skein`."},
 		}},
 		{Path: "region", Label: "name", Keys: []Key{

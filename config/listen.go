@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,16 +15,21 @@ func (d *decoder) readListen(b *block, p *placedHTTP) {
 		d.fail(b.labelAt, "Missing listen", "%s needs an address to listen on: listen = \":8080\".", b.title())
 		return
 	}
-	items := b.list("listen")
-	if b.value("listen").kind == list && len(items) == 0 {
-		d.fail(b.where("listen"), "Empty list", "%s needs an address to listen on: listen = \":8080\".", b.title())
+	p.Listen, p.listenAt = d.addresses(b, "listen")
+}
+
+// addresses reads a list of addresses to listen on, and returns where each stands beside it.
+func (d *decoder) addresses(b *block, key string) (addrs []string, at []value) {
+	items := b.list(key)
+	if b.value(key).kind == list && len(items) == 0 && key == "listen" {
+		d.fail(b.where(key), "Empty list", "%s needs an address to listen on: listen = \":8080\".", b.title())
 	}
 	for _, v := range items {
 		if n, ok := v.whole(); ok {
-			d.fail(v.at, "Not an address", "listen is an address in quotes: \":%d\" is port %d of every address.", n, n)
+			d.fail(v.at, "Not an address", "%s is an address in quotes: \":%d\" is port %d of every address.", key, n, n)
 			continue
 		}
-		if !b.want("listen", &v, text, "an address such as \":8080\"") {
+		if !b.want(key, &v, text, "an address such as \":8080\"") {
 			continue
 		}
 		addr, problem := listenAddress(v.text)
@@ -31,13 +37,13 @@ func (d *decoder) readListen(b *block, p *placedHTTP) {
 			d.fail(v.at, "Not an address", "%s: %s.", v.show(), problem)
 			continue
 		}
-		if slices.Contains(p.Listen, addr) {
+		if slices.Contains(addrs, addr) {
 			d.fail(v.at, "Listed twice", "%s is already in the list.", v.show())
 			continue
 		}
-		p.Listen = append(p.Listen, addr)
-		p.listenAt = append(p.listenAt, v)
+		addrs, at = append(addrs, addr), append(at, v)
 	}
+	return addrs, at
 }
 
 // listenAddress reads ":8080", "10.0.0.1:80" or "[::1]:80", and returns it in one form.
@@ -86,21 +92,26 @@ func listenAddress(s string) (addr, problem string) {
 // listeners checks what blocks of this node say about the same address.
 func (d *decoder) listeners(blocks []*placedHTTP, adminBlock *block, admin Admin) {
 	type use struct {
-		p *placedHTTP
-		v value
+		p        *placedHTTP
+		v        value
+		redirect bool
 	}
 	shared := map[string][]use{}
 	var order []string
 	byPort := map[string][]string{}
-	for _, p := range blocks {
-		for i, addr := range p.Listen {
+	add := func(addrs []string, at []value, p *placedHTTP, redirect bool) {
+		for i, addr := range addrs {
 			if shared[addr] == nil {
 				order = append(order, addr)
 				_, port := cutPort(addr)
 				byPort[port] = append(byPort[port], addr)
 			}
-			shared[addr] = append(shared[addr], use{p, p.listenAt[i]})
+			shared[addr] = append(shared[addr], use{p, at[i], redirect})
 		}
+	}
+	for _, p := range blocks {
+		add(p.Listen, p.listenAt, p, false)
+		add(p.Redirect, p.redirectAt, p, true)
 	}
 	for _, addr := range order {
 		host, port := cutPort(addr)
@@ -123,10 +134,24 @@ func (d *decoder) listeners(blocks []*placedHTTP, adminBlock *block, admin Admin
 	}
 	for _, addr := range order {
 		var on []*placedHTTP
+		first := shared[addr][0]
 		for _, u := range shared[addr] {
-			on = append(on, u.p)
+			if u.redirect != first.redirect {
+				a, b := u, first
+				if a.v.at.Start.Byte < b.v.at.Start.Byte {
+					a, b = b, a
+				}
+				d.fail(a.v.at, "Address already in use", "%s is in %s of %s (line %d): an address that sends visitors on to https serves no site itself.",
+					a.v.show(), map[bool]string{true: "redirect", false: "listen"}[b.redirect], b.p.title(), b.v.at.Start.Line)
+				break
+			}
+			if !u.redirect {
+				on = append(on, u.p)
+			}
 		}
-		d.sharedListener(addr, on)
+		if len(on) > 0 {
+			d.sharedListener(addr, on)
+		}
 	}
 	if adminBlock == nil || admin.Listen == "" {
 		return
@@ -172,17 +197,17 @@ func (d *decoder) sharedListener(addr string, on []*placedHTTP) {
 		if p == first {
 			continue
 		}
-		setting, key := "", ""
-		switch {
-		case p.Limits != first.Limits:
-			setting, key = "limits", "limits"
-		case p.Timeouts.Header != first.Timeouts.Header:
-			setting, key = "timeouts header", "timeouts"
-		case p.Timeouts.Idle != first.Timeouts.Idle:
-			setting, key = "timeouts idle", "timeouts"
-		case !slices.Equal(slices.Sorted(slices.Values(p.Trusted)), slices.Sorted(slices.Values(first.Trusted))):
-			setting = "trusted_proxies"
-		default:
+		if (p.TLS == nil) != (first.TLS == nil) {
+			with, without := first, p
+			if p.TLS != nil {
+				with, without = p, first
+			}
+			d.fail(p.nameAt("tls"), "Listener settings differ", "%s and %s (line %d) share the listener %q, which speaks TLS for all of them or for none. Write tls in %s as well, or take it out of %s.",
+				p.title(), first.title(), first.line(), addr, without.title(), with.title())
+			continue
+		}
+		setting, key := p.differs(first)
+		if setting == "" {
 			continue
 		}
 		at := p.labelAt
@@ -194,4 +219,39 @@ func (d *decoder) sharedListener(addr string, on []*placedHTTP) {
 		d.fail(at, "Listener settings differ", "%s and %s (line %d) share the listener %q, which needs %s before it knows the host. Write the same in both.",
 			p.title(), first.title(), first.line(), addr, setting)
 	}
+}
+
+// differs returns the first setting that two blocks of one listener must agree about and do not, and the kind of the block
+// that it stands in; "" is none.
+func (p *placedHTTP) differs(q *placedHTTP) (setting, block string) {
+	unsorted := func(a, b []string) bool {
+		return !slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+	}
+	switch {
+	case p.Limits != q.Limits:
+		return "limits", "limits"
+	case p.Timeouts.Header != q.Timeouts.Header:
+		return "timeouts header", "timeouts"
+	case p.Timeouts.Idle != q.Timeouts.Idle:
+		return "timeouts idle", "timeouts"
+	case unsorted(p.Trusted, q.Trusted):
+		return "trusted_proxies", ""
+	case unsorted(p.ProxyFrom, q.ProxyFrom):
+		return "proxy_protocol", ""
+	case unsorted(p.Protocols, q.Protocols):
+		return "protocols", ""
+	case p.Timeouts.TLS != q.Timeouts.TLS:
+		return "timeouts tls", "timeouts"
+	case p.TLS == nil:
+		return "", ""
+	case p.TLS.MinVersion != q.TLS.MinVersion:
+		return "https min_version", "https"
+	case !slices.EqualFunc(p.TLS.Tickets, q.TLS.Tickets, bytes.Equal):
+		return "https tickets", "https"
+	case !bytes.Equal(p.TLS.ClientCA, q.TLS.ClientCA):
+		return "https client_ca", "https"
+	case p.TLS.ClientAuth != q.TLS.ClientAuth:
+		return "https client_auth", "https"
+	}
+	return "", ""
 }

@@ -154,7 +154,7 @@ func newDecoder(name string, src []byte, o Options) *decoder {
 		report: report{name: name, src: src}, o: o, lang: languageByPath(),
 		secrets: map[string]string{}, included: map[string][]byte{}, files: map[string][]byte{},
 		names: map[string]named{}, servers: map[string]*Server{}, regions: map[string][]*Server{},
-		literal: map[string]*Server{}, pools: map[string]*pooled{},
+		literal: map[string]*Server{}, pools: map[string]*pooled{}, certs: map[string]*certified{},
 	}
 }
 
@@ -218,21 +218,27 @@ func (d *decoder) parseJSON(start hcl.Range) *body {
 }
 
 // file reads the top level. Servers come first, as all else refers to them; which blocks are placed here is known before
-// any of them is read, and pools come last, as only the blocks say which pools this node needs.
+// any of them is read, and pools and certificates come last, as only the blocks say which of them this node needs.
 func (d *decoder) file(root *body) *Config {
 	c := &Config{File: d.name}
 	d.readServers(root, c)
+	c.State = root.filePath("state", d.statePath())
 	https := root.all("http")
 	placed := d.place(https, c)
 	d.namePools(root.all("pool"))
+	d.nameTLS(root.all("tls"))
+	acme := root.one("acme")
+	d.readACME(acme, https, placed, c)
 	blocks := d.readHTTP(https, placed, c)
 	d.readPools(root.all("pool"), c)
+	d.readTLS(root.all("tls"), c)
+	d.senders()
 	slices.SortStableFunc(c.Pools, func(a, b *Pool) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 	c.Servers = append(c.Servers, d.literalServers(c.Pools)...)
 	c.Admin = d.readAdmin(root.one("admin"))
 	c.Log = d.readLog(root.one("log"))
-	c.State = root.filePath("state", d.statePath())
 	d.listeners(blocks, root.one("admin"), c.Admin)
+	d.acmePort(acme, blocks, c)
 	if len(https) == 0 && d.errors == 0 {
 		d.warn(root.at, "Nothing to do", "The file has no http block, so nothing listens.")
 	}
@@ -252,6 +258,15 @@ func (b *body) filePath(key, def string) string {
 		return def
 	}
 	return b.d.absolute(s)
+}
+
+// rooted makes a path of the file absolute, for what another program gets to see.
+func (d *decoder) rooted(path string) string {
+	path = d.absolute(path)
+	if a, err := filepath.Abs(path); err == nil { // it fails only where the working directory was deleted
+		return a
+	}
+	return path
 }
 
 // hash is over the source and all that came into it from outside.

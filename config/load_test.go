@@ -39,7 +39,7 @@ http "site" {
 			{Server: &Server{Name: "web.example.com:81", Host: "web.example.com", Port: 81, Weight: 1}, Port: 81, Weight: 1},
 		},
 		Policy: Policy{Name: "round_robin", Key: HashKey{Kind: "client"}},
-		Queue:  1000, QueueTimeout: 10 * time.Second, Panic: 0.1, LocalFirst: true, Spill: 0.5, KeepAlive: 256,
+		Queue:  1000, QueueTimeout: 10 * time.Second, Panic: 0.1, LocalFirst: true, Spill: 0.5, KeepAlive: 256, Protocol: "http/1.1",
 		Eject:    Eject{Errors: 5, Time: 10 * time.Second, MaxTime: 5 * time.Minute, MaxShare: 0.5},
 		Retry:    Retry{Tries: 3, Budget: 0.2, Floor: 20},
 		Timeouts: PoolTimeouts{Connect: 3 * time.Second, FirstByte: time.Minute, Idle: time.Minute, KeepAlive: 55 * time.Second},
@@ -49,10 +49,10 @@ http "site" {
 	}
 	wantHTTP := &HTTP{
 		Name: "site", Pos: Pos{"skein.hcl", 2}, Listen: []string{":8080"}, Forward: "x", Upgrades: []string{"websocket"},
-		Limits: Limits{Header: 16 << 10, Fields: 100, URI: 8 << 10},
+		Limits: Limits{Header: 16 << 10, Fields: 100, URI: 8 << 10, Streams: 128, Glitches: 100}, Protocols: []string{"http/1.1"},
 		Timeouts: HTTPTimeouts{
 			Header: 10 * time.Second, Idle: 75 * time.Second, Body: 30 * time.Second, MinRate: 240,
-			Ceiling: 24 * time.Hour, Tunnel: time.Hour, Drain: 30 * time.Second,
+			Ceiling: 24 * time.Hour, TLS: 10 * time.Second, Tunnel: time.Hour, Drain: 30 * time.Second,
 		},
 		Default: Route{Pos: Pos{"skein.hcl", 2}, Path: "/", Pool: c.Pools[0]},
 	}

@@ -40,7 +40,7 @@ type Pool struct {
 // Member is one server in one pool.
 type Member struct {
 	Server *Server
-	Port   int
+	Port   int // 0 of a unix socket
 	Weight int // 1 - 1000
 	Backup bool
 }
@@ -79,8 +79,8 @@ type PoolTimeouts struct {
 
 func poolBlocks() []Block {
 	return []Block{
-		{Path: "pool", Label: "name", Blocks: []string{"sticky", "check", "eject", "retry", "timeouts"}, Keys: []Key{
-			{"servers", "list of servers", "", "Who does the work: references such as `server.web1` and addresses such as `\"10.0.0.11:8080\"`."},
+		{Path: "pool", Label: "name", Blocks: []string{"tls", "sticky", "check", "eject", "retry", "timeouts"}, Keys: []Key{
+			{"servers", "list of servers", "", "Who does the work: references such as `server.web1`, and addresses such as `\"10.0.0.11:8080\"` and `\"unix:/run/app.sock\"`."},
 			{"backup", "list of servers", "[]", "Who does it when none of `servers` can."},
 			{"port", "number", "", "Port of every server that is not written as an address with its own port; without it the port of the server's address."},
 			{"weights", "object of numbers", "{}", "Share of the work by server, 1 to 1000; the key is the server's name or its address as written. Others have the weight of their server."},
@@ -94,7 +94,9 @@ func poolBlocks() []Block {
 			{"panic", "share", "\"10%\"", "When a smaller share of the members that are not drained is healthy, health is ignored: so few cannot carry everything."},
 			{"local_first", "bool", "true", "Prefer the members of this node's region."},
 			{"spill", "share", "\"50%\"", "Other regions help when a smaller share of the own region's members is healthy."},
-			{"keepalive", "number", "256", "Idle connections kept to one member; 0 opens one for each request."},
+			{"keepalive", "number", "256", "Idle connections kept to one member; 0 opens one for each request. The default is 0 with `fastcgi`, as an idle connection occupies a worker of php-fpm, and with `send_proxy`."},
+			{"protocol", "text", "\"http/1.1\"", "How members are spoken to: `http/1.1`, `h2` (HTTP/2; in plain text without `tls`) or `fastcgi` (php-fpm; every route to it needs `files`)."},
+			{"send_proxy", "bool", "false", "Begin each connection with a PROXY protocol header (version 2) that tells the client's address. Only with `http/1.1`."},
 		}},
 		{Path: "pool.sticky", Keys: []Key{
 			{"cookie", "text", "\"skein\"", "Name of the cookie that brings a visitor back to the same member."},
@@ -130,6 +132,8 @@ type pooled struct {
 	at   hcl.Range
 	used bool // by any block
 	here bool // by a block that is placed on this node
+
+	vague bool // its protocol is wrong, or only another node knows it
 }
 
 // namePools makes every named pool known, so that blocks can refer to it.
@@ -160,6 +164,7 @@ func (d *decoder) readPools(blocks []*block, c *Config) {
 		here := p.here || !p.used
 		b.scope.elsewhere = !here || d.o.Elsewhere
 		d.readPool(b, p.Pool)
+		p.vague = b.has("protocol") && (b.value("protocol").kind != text || b.value("protocol").text != p.Protocol)
 		if here {
 			c.Pools = append(c.Pools, p.Pool)
 		}
@@ -185,9 +190,8 @@ func (d *decoder) readPool(b *block, p *Pool) {
 	p.Panic = b.share("panic", 0.1)
 	p.LocalFirst = b.flag("local_first", true)
 	p.Spill = b.share("spill", 0.5)
-	p.KeepAlive = b.count("keepalive", 256, 0, 100_000)
 	p.Sticky = d.readSticky(b.one("sticky"))
-	p.Check = d.readCheck(b.one("check"))
+	d.readProtocol(b, p)
 	d.readPoolBlocks(p, b.one("eject"), b.one("retry"), b.one("timeouts"))
 }
 
@@ -241,14 +245,19 @@ func (d *decoder) readMembers(b *body, p *Pool, defaultPort int) {
 				continue
 			}
 			m := Member{Server: s, Port: s.Port, Weight: s.Weight, Backup: key == "backup"}
-			if defaultPort != 0 && (v.kind == ref || m.Port == 0) {
+			if s.Unix != "" {
+				m.Port = 0
+			} else if defaultPort != 0 && (v.kind == ref || m.Port == 0) {
 				m.Port = defaultPort
 			}
-			if m.Port == 0 {
+			if m.Port == 0 && s.Unix == "" {
 				d.fail(v.at, "Port missing", "%s has no port. %s", serverTitle(s, v), d.portHint(b, s))
 				continue
 			}
 			address := net.JoinHostPort(s.Host, strconv.Itoa(m.Port))
+			if s.Unix != "" {
+				address = unixPrefix + s.Unix
+			}
 			if first, ok := seen[address]; ok {
 				d.fail(v.at, "Server listed twice", "%s is already in this pool, on line %d. To give a server more work, use weights.", address, first.at.Start.Line)
 				continue
@@ -308,7 +317,7 @@ func (d *decoder) portHint(b *body, s *Server) string {
 func (d *decoder) anonymous(b *block) *Pool {
 	p := &Pool{
 		Name: b.label, Pos: b.pos(), Queue: 1000, QueueTimeout: 10 * time.Second, Panic: 0.1, LocalFirst: true, Spill: 0.5,
-		KeepAlive: 256, Policy: Policy{Name: defaultPolicy, Key: HashKey{Kind: "client"}},
+		KeepAlive: 256, Protocol: "http/1.1", Policy: Policy{Name: defaultPolicy, Key: HashKey{Kind: "client"}},
 	}
 	d.readPoolBlocks(p, nil, nil, nil)
 	d.readMembers(b.body, p, 0)

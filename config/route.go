@@ -22,14 +22,14 @@ type Route struct {
 	Path     string   // "/api": this path and those below it; "/api/": those below it; "/" everything
 	Exact    bool     // this path only
 	Methods  []string // empty is every method
-	Pool     *Pool    // nil with a redirect (or in Default, when only routes have pools)
+	Pool     *Pool    // nil with a redirect, with files alone, and in Default when only routes have pools
 	Redirect *Redirect
 	Strip    string      // this prefix is taken off the path before the request is sent on
 	Request  HeaderEdits // the block's edits and then the route's, in one
 	Response HeaderEdits
 	MaxBody  int64 // bytes; 0 is unlimited
 	Timeouts *RouteTimeouts
-	Files    *Files    // nil is none; then Pool may be nil
+	Files    *Files    // nil is none; a route without a pool of its own has its block's
 	Compress *Compress // nil is off
 }
 
@@ -47,7 +47,7 @@ type Redirect struct {
 
 func routeBlocks() []Block {
 	return []Block{
-		{Path: "http.route", Label: "path", Blocks: []string{"request_headers", "response_headers", "timeouts"}, Keys: []Key{
+		{Path: "http.route", Label: "path", Blocks: []string{"files", "compress", "request_headers", "response_headers", "timeouts"}, Keys: []Key{
 			{"exact", "bool", "false", "Take this path only, not those below it."},
 			{"methods", "text or list", "[]", "Take these methods only; without it every method."},
 			{"pool", "reference", "", "The pool that requests go to; without it and without `redirect` the block's."},
@@ -56,6 +56,8 @@ func routeBlocks() []Block {
 			{"strip", "text", "", "Take this prefix off the path before the request is sent on."},
 			{"max_body", "size", "", "Largest body of a request; 0 is unlimited. Without it the block's."},
 		}},
+		filesBlock("http.route.files"),
+		compressBlock("http.route.compress"),
 		headersBlock("http.route.request_headers", "the request before it is sent on"),
 		headersBlock("http.route.response_headers", "the answer before it is sent back"),
 		{Path: "http.route.timeouts", Keys: []Key{
@@ -125,6 +127,8 @@ func (d *decoder) readRoute(b *block, h *HTTP, site *block, here bool) Route {
 		MaxBody:  b.size("max_body", h.Default.MaxBody, 0, 1<<50),
 		Request:  h.Default.Request.then(d.readHeaders(b.one("request_headers"), true)),
 		Response: h.Default.Response.then(d.readHeaders(b.one("response_headers"), false)),
+		Files:    d.readFiles(b.one("files")),
+		Compress: d.readCompress(b.one("compress"), h.Default.Compress),
 	}
 	if t := b.one("timeouts"); t != nil {
 		r.Timeouts = &RouteTimeouts{
@@ -139,7 +143,7 @@ func (d *decoder) readRoute(b *block, h *HTTP, site *block, here bool) Route {
 				d.fail(b.nameAt(key), "Key without effect", "A redirect is answered here and goes to no pool, so %s does nothing. Leave one of them out.", key)
 			}
 		}
-		for _, kind := range []string{"request_headers", "timeouts"} {
+		for _, kind := range []string{"files", "compress", "request_headers", "timeouts"} {
 			if c := b.one(kind); c != nil {
 				d.fail(c.labelAt, "Block without effect", "A redirect is answered here and goes to no pool, so %s does nothing.", kind)
 			}
@@ -147,14 +151,21 @@ func (d *decoder) readRoute(b *block, h *HTTP, site *block, here bool) Route {
 		if b.has("pool") {
 			d.poolOf(b.body, here)
 		}
+		r.Files, r.Compress = nil, nil
+		return r
 	case b.has("pool"):
 		r.Pool = d.poolOf(b.body, here)
 	default:
+		// The block's files belong to its pool: a route that sends requests elsewhere has none of them.
 		r.Pool = h.Default.Pool
-		if !site.has("pool") && !site.has("servers") {
-			d.fail(b.labelAt, "Nowhere to send requests", "The route has neither pool nor redirect, and %s has no pool either.", site.title())
+		if r.Files == nil {
+			r.Files = h.Default.Files
+		}
+		if r.Files == nil && !site.has("pool") && !site.has("servers") {
+			d.fail(b.labelAt, "Nowhere to send requests", "The route has neither pool nor redirect nor files, and %s has no pool either.", site.title())
 		}
 	}
+	d.sends = append(d.sends, sender{r.Pool, r.Files, b.one("files"), b.title(), b.labelAt})
 	return r
 }
 

@@ -74,7 +74,7 @@ func schemaType(t *testing.T, kind string) schema {
 		return schema{"type": []string{"number", "string"}}
 	case "bool":
 		return schema{"type": []string{"boolean", "string"}}
-	case "text or list", "list of servers", "list of references":
+	case "text or list", "text, reference or list", "list of servers", "list of references":
 		return list
 	case "object of addresses", "object of texts", "object of paths":
 		return schema{"type": "object", "additionalProperties": text}

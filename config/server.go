@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -74,8 +76,7 @@ func (d *decoder) readServerMap(b *body, region string, c *Config) {
 		if !b.want("the address of "+e.key, &e.value, text, "a text in quotes") {
 			continue
 		}
-		var problem string
-		if s.Host, s.Port, problem = splitAddress(e.text); problem != "" {
+		if problem := s.address(e.text); problem != "" {
 			d.fail(e.value.at, "Not an address", "%s: %s.", e.show(), problem)
 			continue
 		}
@@ -126,6 +127,30 @@ func badName(name string) string {
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
+
+const (
+	unixPrefix = "unix:"
+	maxUnix    = 107 // bytes of sun_path without its zero byte, unix(7)
+)
+
+// address takes over where the server is: an IP address or host name with an optional port, or a unix socket.
+func (s *Server) address(a string) (problem string) {
+	path, unix := strings.CutPrefix(a, unixPrefix)
+	if !unix {
+		s.Host, s.Port, problem = splitAddress(a)
+		return problem
+	}
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return `the path of a unix socket is absolute, as in "unix:/run/php/php-fpm.sock"`
+	case len(path) > maxUnix:
+		return fmt.Sprintf("the path of a unix socket has at most %d characters; this one has %d", maxUnix, len(path))
+	case strings.ContainsFunc(path, unicode.IsControl) || !utf8.ValidString(path):
+		return "the path has a character that cannot be shown"
+	}
+	s.Unix = path
+	return ""
+}
 
 // splitAddress reads an IP address or host name with an optional port; IPv6 is in brackets if it has one.
 func splitAddress(s string) (host string, port int, problem string) {
@@ -256,12 +281,11 @@ func (d *decoder) server(v value, key string) *Server {
 			d.fail(v.at, "Reference needed", "%q is the name of a server, but a text is an address. Write %s.", v.text, d.written(reference{"server", v.text}))
 			return nil
 		}
-		host, port, problem := splitAddress(v.text)
-		if problem != "" {
+		s := &Server{Name: v.text, Weight: 1}
+		if problem := s.address(v.text); problem != "" {
 			d.fail(v.at, "Not an address", "%s: %s.", v.show(), problem)
 			return nil
 		}
-		s := &Server{Name: v.text, Host: host, Port: port, Weight: 1}
 		d.literal[v.text] = s
 		return s
 	case bad, unjudged:

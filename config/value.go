@@ -234,16 +234,16 @@ func (ev evaluator) reference(t hcl.Traversal, at hcl.Range) value {
 	}
 	step, ok := t[1].(hcl.TraverseAttr)
 	if len(t) > 2 || !ok {
-		ev.d.fail(at, noExpressions, "A reference names a block and nothing inside of it: server.NAME, region.NAME or pool.NAME.")
+		ev.d.fail(at, noExpressions, "A reference names a block and nothing inside of it: server.NAME, region.NAME, pool.NAME or tls.NAME.")
 		return value{at: at}
 	}
-	roots := []string{"server", "region", "pool"}
+	roots := []string{"server", "region", "pool", "tls"}
 	for _, r := range roots {
 		if r == root {
 			return value{kind: ref, ref: reference{root, step.Name}, at: at}
 		}
 	}
-	ev.d.fail(at, "Unknown reference", "References begin with server, region or pool, not %q.%s", root, didYouMean(root, roots))
+	ev.d.fail(at, "Unknown reference", "References begin with server, region, pool or tls, not %q.%s", root, didYouMean(root, roots))
 	return value{at: at}
 }
 

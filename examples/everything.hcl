@@ -47,6 +47,8 @@ pool "web" {
   local_first   = true
   spill         = "50%"
   keepalive     = 256
+  protocol      = "http/1.1"
+  send_proxy    = false
 
   sticky {
     cookie  = "skein"
@@ -98,11 +100,124 @@ pool "api" {
   }
 }
 
+# Members that speak HTTP/2 over TLS and want to see a certificate of ours.
+pool "grpc" {
+  servers  = [server.web1]
+  port     = 9444
+  protocol = "h2"
+
+  tls {
+    ca     = "ca.pem"
+    name   = "grpc.example.com"
+    cert   = "skein.pem"
+    key    = "skein.key"
+    verify = true
+  }
+  check {
+    tcp = true
+  }
+}
+
+# php-fpm on this machine.
+pool "php" {
+  servers  = ["unix:/run/php/php8.2-fpm.sock"]
+  protocol = "fastcgi"
+}
+
 pool "cache" {
   servers = [server.cache1]
 
   check {
     tcp = true
+  }
+}
+
+acme {
+  email      = "ops@example.com"
+  directory  = "https://acme-v02.api.letsencrypt.org/directory"
+  ca         = "ca.pem"
+  challenges = ["tls-alpn-01", "http-01", "dns-01"]
+  dns        = ["/etc/skein/dns-hook", "--zone", "example.com"]
+  key        = "p256"
+  on_demand  = ["*.shops.example.com"]
+  storage    = "/var/lib/skein/acme"
+
+  eab {
+    id  = "kid-1"
+    key = secret("eab")
+  }
+}
+
+tls "shop" {
+  cert = "shop.pem"
+  key  = "shop.key"
+}
+
+http "secure" {
+  listen         = ["127.0.0.1:8443", "[::1]:8443"]
+  hosts          = ["example.com", "*.example.com"]
+  tls            = ["acme", tls.shop]
+  redirect       = ["127.0.0.1:8083"]
+  protocols      = ["http/1.1", "h2", "h3"]
+  proxy_protocol = ["10.0.0.0/8"]
+  pool           = pool.php
+
+  https {
+    min_version     = "1.2"
+    tickets         = [secret("tickets"), secret("tickets-old")]
+    client_ca       = "ca.pem"
+    client_auth     = "request"
+    hsts            = "365d"
+    hsts_subdomains = true
+    hsts_preload    = false
+  }
+  files {
+    root        = "/srv/shop/public"
+    index       = ["index.php", "index.html"]
+    try         = ["{path}", "{path}/", "/index.php"]
+    script      = ".php"
+    script_root = "/var/www/public"
+    params = {
+      APP_ENV     = "production"
+      DB_PASSWORD = secret("db")
+    }
+    hidden = false
+  }
+  compress {
+    encodings = ["zstd", "br", "gzip"]
+    types     = ["text/*", "application/json", "image/svg+xml"]
+    min_size  = "1KiB"
+  }
+  limits {
+    streams  = 128
+    glitches = 100
+  }
+  timeouts {
+    tls = "10s"
+  }
+
+  route "/helloworld.Greeter/" {
+    pool = pool.grpc
+
+    compress {
+      off = true
+    }
+  }
+  route "/assets/" {
+    files {
+      root        = "/srv/shop/assets"
+      index       = ["index.html"]
+      try         = ["{path}", "=404"]
+      script      = ".php"
+      script_root = "/var/www/assets"
+      params      = { APP_ENV = "assets" }
+      hidden      = true
+    }
+    compress {
+      encodings = ["br"]
+      types     = ["text/css"]
+      min_size  = "512"
+    }
   }
 }
 
