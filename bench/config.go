@@ -16,6 +16,9 @@ func skeinConfig(s setup) string {
 	}
 	// Its own directory for what a skein that serves this machine has in the usual places.
 	rest += fmt.Sprintf("state = %q\nadmin {\n  socket = %q\n}\n", s.Dir+"/state", s.Dir+"/skein.sock")
+	if s.TLS || s.FastCGI {
+		return skeinMore(s) + rest
+	}
 	if s.Routes == 0 && s.Members == 0 {
 		return fmt.Sprintf("http \"bench\" {\n  listen  = %q\n  servers = [\"127.0.0.1:%d\"]\n}\n%s", s.Listen, s.Origin, rest)
 	}
@@ -32,6 +35,27 @@ func skeinConfig(s setup) string {
 	return b.String()
 }
 
+// skeinMore is the configuration of the scenarios with TLS or FastCGI.
+func skeinMore(s setup) string {
+	tls, block, pool, files := "", "", "", ""
+	if s.TLS {
+		block = fmt.Sprintf("tls \"bench\" {\n  cert = %q\n  key  = %q\n}\n", s.Dir+"/cert.pem", s.Dir+"/key.pem")
+		tls = "  tls    = tls.bench\n"
+	}
+	if s.H3 {
+		tls += "  protocols = [\"http/1.1\", \"h2\", \"h3\"]\n"
+	}
+	if s.FastCGI {
+		pool = "  protocol = \"fastcgi\"\n"
+		if s.Keep {
+			pool += "  keepalive = 256\n"
+		}
+		files = fmt.Sprintf("  files {\n    root = %q\n    script_root = \"/srv/site\"\n    try = [\"/index.php\"]\n  }\n", s.Dir)
+	}
+	return fmt.Sprintf("%spool \"web\" {\n  servers = [\"127.0.0.1:%d\"]\n%s}\nhttp \"bench\" {\n  listen = %q\n%s  pool   = pool.web\n%s}\n",
+		block, s.Origin, pool, s.Listen, tls, files)
+}
+
 // memberAddress returns the i-th of many loopback addresses; 127.0.1.y are the driver's.
 func memberAddress(i int) string {
 	return fmt.Sprintf("127.1.%d.%d", i/250, 1+i%250)
@@ -42,6 +66,28 @@ func nginxConfig(s setup) string {
 	if s.Log != "" {
 		// Skein writes its lines in batches, so nginx may as well.
 		log = s.Log + " combined buffer=64k flush=1s"
+	}
+	listen, tls, location := "", "", `            proxy_pass http://site;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $host;`
+	if s.TLS {
+		listen = " ssl http2"
+		tls = `
+        ssl_certificate cert.pem;
+        ssl_certificate_key key.pem;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:tls:10m;
+        http2_max_concurrent_streams 128;`
+	}
+	if s.FastCGI {
+		location = nginxScript
+		if s.Keep {
+			location += "\n            fastcgi_keep_conn on;"
+		}
 	}
 	return fmt.Sprintf(`daemon off;
 worker_processes 1;
@@ -66,20 +112,37 @@ http {
         keepalive_requests 1000000000;
     }
     server {
-        listen %s backlog=4096;
+        listen %s%s backlog=4096;%s
         location / {
-            proxy_pass http://site;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $host;
+%s
         }
     }
 }
-`, log, s.Origin, s.Listen)
+`, log, s.Origin, s.Listen, listen, tls, location)
 }
+
+// nginxScript sends everything to one script, with the parameters of Debian's fastcgi_params.
+const nginxScript = `            fastcgi_pass site;
+            fastcgi_param SCRIPT_FILENAME /srv/site/index.php;
+            fastcgi_param SCRIPT_NAME /index.php;
+            fastcgi_param QUERY_STRING $query_string;
+            fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param CONTENT_TYPE $content_type;
+            fastcgi_param CONTENT_LENGTH $content_length;
+            fastcgi_param REQUEST_URI $request_uri;
+            fastcgi_param DOCUMENT_URI $document_uri;
+            fastcgi_param DOCUMENT_ROOT /srv/site;
+            fastcgi_param SERVER_PROTOCOL $server_protocol;
+            fastcgi_param REQUEST_SCHEME $scheme;
+            fastcgi_param HTTPS $https if_not_empty;
+            fastcgi_param GATEWAY_INTERFACE CGI/1.1;
+            fastcgi_param SERVER_SOFTWARE nginx/$nginx_version;
+            fastcgi_param REMOTE_ADDR $remote_addr;
+            fastcgi_param REMOTE_PORT $remote_port;
+            fastcgi_param SERVER_ADDR $server_addr;
+            fastcgi_param SERVER_PORT $server_port;
+            fastcgi_param SERVER_NAME $server_name;
+            fastcgi_param REDIRECT_STATUS 200;`
 
 func haproxyConfig(s setup) string {
 	var global, frontend, backend string
@@ -94,6 +157,10 @@ func haproxyConfig(s setup) string {
 	}
 	if s.Splice {
 		backend = "    option splice-response\n"
+	}
+	bind, scheme := s.Listen, "http"
+	if s.TLS {
+		bind, scheme = s.Listen+" ssl crt "+s.Dir+"/both.pem alpn h2,http/1.1", "https"
 	}
 	servers := fmt.Sprintf("    server origin 127.0.0.1:%d\n", s.Origin)
 	if s.Members > 0 {
@@ -120,9 +187,9 @@ frontend bench
 backend site
     http-reuse always
     option forwardfor
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto %s
     http-request set-header X-Forwarded-Host %%[req.hdr(host)]
-%s%s`, global, s.Listen, frontend, backend, servers)
+%s%s`, global, bind, frontend, scheme, backend, servers)
 }
 
 func caddyConfig(s setup) string {
@@ -132,17 +199,22 @@ func caddyConfig(s setup) string {
 		log = fmt.Sprintf("    log {\n        output file %s {\n            roll_disabled\n        }\n    }\n", s.Log)
 	}
 	host, port, _ := strings.Cut(s.Listen, ":")
+	scheme, tls := "http", ""
+	if s.TLS {
+		scheme, tls = "https", fmt.Sprintf("    tls %s/cert.pem %s/key.pem\n", s.Dir, s.Dir)
+	}
 	return fmt.Sprintf(`{
     admin off
     auto_https off
+    default_sni bench.example
 }
-http://:%s {
+%s://:%s {
     bind %s
-%s    reverse_proxy 127.0.0.1:%d {
+%s%s    reverse_proxy 127.0.0.1:%d {
         transport http {
             keepalive_idle_conns_per_host 256
         }
     }
 }
-`, port, host, log, s.Origin)
+`, scheme, port, host, tls, log, s.Origin)
 }

@@ -201,14 +201,25 @@ func driverMain(in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&load); err != nil {
 		return fmt.Errorf("read load: %w", err)
 	}
-	d, err := newDriver(load)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	result, err := d.run()
+	result, err := drive(load)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(out).Encode(result)
+}
+
+// drive runs a load by the driver that knows its mode.
+func drive(load Load) (Result, error) {
+	switch load.Mode {
+	case Secure, Handshake, H3:
+		return driveSecure(load)
+	case H2:
+		return driveH2(load)
+	}
+	d, err := newDriver(load)
+	if err != nil {
+		return Result{}, err
+	}
+	defer d.close()
+	return d.run()
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -198,7 +199,7 @@ func (h *harness) launch(ctx context.Context, c contender) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ready(ctx, p, listen); err != nil {
+	if err := ready(ctx, p, listen, s.TLS); err != nil {
 		p.stop()
 		return nil, err
 	}
@@ -216,12 +217,15 @@ func freeAddress() (string, error) {
 }
 
 // ready waits for the proxy's first answer.
-func ready(ctx context.Context, p *process, address string) error {
+func ready(ctx context.Context, p *process, address string, secure bool) error {
 	const patience = 20 * time.Second
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		c, err := net.DialTimeout("tcp4", address, time.Second)
 		if err == nil {
 			_ = c.SetDeadline(time.Now().Add(time.Second))
+			if secure {
+				c = tls.Client(c, clientTLS("http/1.1"))
+			}
 			_, _ = c.Write(request("/", true))
 			head := make([]byte, len("HTTP/1.1 200"))
 			_, err = io.ReadFull(c, head)

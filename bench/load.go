@@ -16,6 +16,14 @@ const (
 	Open Mode = "open"
 	// Idle: many connections make one request each and then stay open and silent.
 	Idle Mode = "idle"
+	// Secure is closed over TLS 1.3.
+	Secure Mode = "secure"
+	// Handshake is fresh over TLS 1.3, without resumption: each request has a full handshake.
+	Handshake Mode = "handshake"
+	// H2 is h2load's closed loop over TLS: Streams requests at once on each connection.
+	H2 Mode = "h2"
+	// H3 is the same over QUIC, by a Go client.
+	H3 Mode = "h3"
 )
 
 // Load is the work for one driver process, sent to it as JSON.
@@ -25,6 +33,7 @@ type Load struct {
 	Path           string        // a %d in it is replaced by 0 to Paths-1, in turn
 	Paths          int           // 0 = Path as it is
 	Length         int           // of the body that must come
+	Streams        int           // requests at once on one connection, where that can be
 	Conns          int           // connections; in the idle mode, how many are to stay
 	Rate           float64       // requests per second, open mode
 	Warmup         time.Duration // before counting

@@ -80,6 +80,7 @@ func (m *meter) read() (proxy, origin, driver, busy time.Duration, err error) {
 	if driver, err = processCPU(os.Getpid()); err != nil {
 		return 0, 0, 0, 0, fmt.Errorf("read CPU clock of driver: %w", err)
 	}
+	driver += childrenCPU()
 	busy, err = machineCPU()
 	return proxy, origin, driver, busy, err
 }
@@ -93,6 +94,15 @@ func processCPU(pid int) (time.Duration, error) {
 		return 0, err
 	}
 	return time.Duration(t.Nano()), nil
+}
+
+// childrenCPU returns the CPU time of programs that this process has run to their end.
+func childrenCPU() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_CHILDREN, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // machineCPU returns the time that all cores were not idle, in ticks of 10 ms: good enough to warn of other work.

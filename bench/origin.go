@@ -19,6 +19,7 @@ type origin struct {
 	listener     int
 	port         int
 	small, large []byte
+	scripted     []byte        // to FastCGI
 	conns        []*originConn // by descriptor
 	in           []byte        // what one receive brought, when nothing is left over from an earlier one
 }
@@ -40,7 +41,7 @@ func newOrigin() (*origin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open origin socket: %w", err)
 	}
-	o := &origin{listener: fd, small: answer(smallSize), large: answer(largeSize), in: make([]byte, maxHead)}
+	o := &origin{listener: fd, small: answer(smallSize), large: answer(largeSize), scripted: scriptAnswer(smallSize), in: make([]byte, maxHead)}
 	fail := func(err error) (*origin, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("listen as origin: %w", err)
@@ -159,6 +160,9 @@ func (o *origin) answer(c *originConn, in []byte) error {
 	if len(c.head) > 0 {
 		c.head = append(c.head, in...)
 		in = c.head
+	}
+	if in[0] == 1 { // no method begins so: it is FastCGI
+		return o.script(c, in)
 	}
 	end := bytes.Index(in, []byte("\r\n\r\n"))
 	if end < 0 {

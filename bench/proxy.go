@@ -17,6 +17,10 @@ type setup struct {
 	Splice  bool   // HAProxy only: option splice-response
 	Routes  int    // skein only: so many routes, 0 = none
 	Members int    // skein and HAProxy: so many members, 0 = one
+	TLS     bool   // over TLS with the certificate in cert.pem, key.pem and both.pem of Dir; HTTP/2 too
+	H3      bool   // skein and Caddy: over HTTP/3 as well
+	FastCGI bool   // skein and nginx: the origin speaks FastCGI
+	Keep    bool   // with FastCGI: connections are kept
 }
 
 // proxy is a program that is measured.
@@ -89,6 +93,11 @@ func (p *proxy) find() (version string, err error) {
 
 // write puts the configuration for s into its directory and returns the command line.
 func (p *proxy) write(s setup) ([]string, error) {
+	if s.TLS {
+		if err := writeCertificate(s.Dir); err != nil {
+			return nil, err
+		}
+	}
 	file := filepath.Join(s.Dir, p.file)
 	if err := os.WriteFile(file, []byte(p.config(s)), 0o644); err != nil {
 		return nil, fmt.Errorf("write %s: %w", p.file, err)

@@ -111,6 +111,80 @@ func scenarios() []scenario {
 			name: "members", title: "as keepalive, one pool of many members, all of them used in turn",
 			load: small, field: manyMembers, columns: requests, alone: true,
 		},
+		{
+			name: "tls", title: "small GET over TLS 1.3, connections kept alive, closed loop",
+			load: func(s Settings) Load {
+				l := small(s)
+				l.Mode = Secure
+				return l
+			},
+			field: everyoneSecure, columns: requests,
+		},
+		{
+			name: "handshake", title: "small GET after a full TLS 1.3 handshake each (ECDSA P-256), closed loop",
+			load: func(s Settings) Load {
+				l := small(s)
+				l.Mode, l.Conns = Handshake, 4
+				return l
+			},
+			field: everyoneSecure, columns: requests,
+		},
+		{
+			name: "h2", title: "small GET over HTTP/2 and TLS 1.3, 4 connections with 10 streams each, by h2load",
+			load: func(s Settings) Load {
+				l := small(s)
+				l.Mode, l.Conns, l.Streams = H2, 4, 10
+				return l
+			},
+			field: everyoneSecure, columns: []column{cpuPerRequest, rate, busy},
+		},
+		{
+			name: "h3", title: "small GET over HTTP/3, 4 connections with 10 streams each (nginx and HAProxy of Debian have none)",
+			load: func(s Settings) Load {
+				l := small(s)
+				l.Mode, l.Conns, l.Streams = H3, 4, 10
+				return l
+			},
+			field: overQUIC, columns: requests,
+		},
+		{
+			name: "fastcgi", title: "small GET answered by FastCGI, a connection for each request, closed loop",
+			load: small, field: scripts(false), columns: requests,
+		},
+		{
+			name: "fastcgi-keep", title: "as fastcgi, connections to the origin kept",
+			load: small, field: scripts(true), columns: requests,
+		},
+	}
+}
+
+func everyoneSecure(present []proxy) []contender {
+	field := everyone(present)
+	for i := range field {
+		field[i].setup.TLS = true
+	}
+	return field
+}
+
+func overQUIC(present []proxy) []contender {
+	var field []contender
+	for _, p := range present {
+		if p.name == "skein" || p.name == "caddy" {
+			field = append(field, contender{name: p.name, proxy: p, setup: setup{TLS: true, H3: true}})
+		}
+	}
+	return field
+}
+
+func scripts(keep bool) func([]proxy) []contender {
+	return func(present []proxy) []contender {
+		var field []contender
+		for _, p := range present {
+			if p.name == "skein" || p.name == "nginx" {
+				field = append(field, contender{name: p.name, proxy: p, setup: setup{FastCGI: true, Keep: keep}})
+			}
+		}
+		return field
 	}
 }
 
