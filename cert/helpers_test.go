@@ -44,12 +44,6 @@ func newTestCA(t testing.TB, name string) *testCA {
 	return ca
 }
 
-func (ca *testCA) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(ca.cert)
-	return p
-}
-
 // sign fills in what the template leaves out; a CA without a certificate signs its own.
 func (ca *testCA) sign(t testing.TB, template *x509.Certificate, kind string) (*x509.Certificate, crypto.Signer) {
 	t.Helper()
