@@ -31,7 +31,9 @@ import (
 // Sources are what admin needs of the rest of the program. The engine fills them in; all functions may be called from any
 // goroutine.
 type Sources struct {
-	Version    string
+	Version string
+	// Listen opens listeners; those of "unix" remove their path when they are closed. Nil is the net package's.
+	Listen     func(ctx context.Context, network, address string) (net.Listener, error)
 	Started    time.Time
 	Live       func() (*config.Config, *pool.Set) // what is in force
 	Serving    func() error                       // nil if this node takes visitors
@@ -73,6 +75,9 @@ type opened struct {
 
 // New returns an Admin that listens nowhere yet.
 func New(log *slog.Logger, s Sources) *Admin {
+	if s.Listen == nil {
+		s.Listen = new(net.ListenConfig).Listen
+	}
 	a := &Admin{log: log, sources: s}
 	server := func(h http.Handler) *http.Server {
 		return &http.Server{
@@ -104,7 +109,7 @@ func (a *Admin) Prepare(ctx context.Context, c *config.Config, _ *pool.Set) (com
 		}
 	}
 	if next.socketPath != old.socketPath {
-		l, err := listenSocket(ctx, next.socketPath)
+		l, err := listenSocket(ctx, a.sources.Listen, next.socketPath)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -114,7 +119,7 @@ func (a *Admin) Prepare(ctx context.Context, c *config.Config, _ *pool.Set) (com
 	if next.address != old.address {
 		next.loopback = nil
 		if next.address != "" {
-			l, err := new(net.ListenConfig).Listen(ctx, "tcp", next.address)
+			l, err := a.sources.Listen(ctx, "tcp", next.address)
 			if err != nil {
 				discard()
 				return nil, nil, fmt.Errorf("listen %s: %w", next.address, cause(err))
@@ -152,6 +157,13 @@ func (a *Admin) commit(next opened, pprof bool) {
 	}
 	swap(a.socket, old.socket, next.socket)
 	swap(a.reader, old.loopback, next.loopback)
+}
+
+// LetGo leaves callers to another process, which has taken the listeners over: whoever is connected gets one more answer, and
+// goes to the other one with what it asks next.
+func (a *Admin) LetGo() {
+	a.socket.SetKeepAlivesEnabled(false)
+	a.reader.SetKeepAlivesEnabled(false)
 }
 
 // Run serves until ctx ends.

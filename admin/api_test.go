@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"skein/config"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -146,6 +147,12 @@ func TestResolve(t *testing.T) {
 		got, err := resolve(f.config, name)
 		if (err == nil) != (want != "") || !slices.Equal(got, strings.Fields(want)) && want != "" {
 			t.Errorf("resolve(%q) = %v, %v, want %s", name, got, err, want)
+		}
+	}
+	c := &config.Config{Servers: []*config.Server{{Name: "fpm", Unix: "/run/fpm.sock"}, {Name: "web1", Host: "10.0.0.11"}}}
+	for _, name := range []string{"fpm", "/run/fpm.sock", "unix:/run/fpm.sock"} {
+		if got, err := resolve(c, name); err != nil || !slices.Equal(got, []string{"fpm"}) {
+			t.Errorf("resolve(%q) = %v, %v, want fpm", name, got, err)
 		}
 	}
 }

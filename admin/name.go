@@ -14,7 +14,7 @@ import (
 // resolve returns the names of the servers that a person's word stands for. It may be
 //
 //   - a server's name, or of one that is written as a string, that string (a node is a server too),
-//   - a server's address, with or without a port that one of its members has: all servers there,
+//   - a server's address, with or without a port that one of its members has, or its unix socket: all servers there,
 //   - a region's name: all its servers.
 func resolve(c *config.Config, name string) ([]string, error) {
 	if name == "" {
@@ -32,7 +32,7 @@ func resolve(c *config.Config, name string) ([]string, error) {
 		}
 	}
 	for _, s := range c.Servers {
-		if s.Region == name || s.Host == name || s.Port > 0 && net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) == name {
+		if s.Region == name || s.Host == name || s.Unix != "" && (s.Unix == name || "unix:"+s.Unix == name) || s.Port > 0 && net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) == name {
 			add(s.Name)
 		}
 	}

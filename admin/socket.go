@@ -16,7 +16,7 @@ const maxPath = 107
 
 // listenSocket opens the unix socket. One that a killed process has left behind is replaced; one that somebody answers on is
 // not ours to take.
-func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+func listenSocket(ctx context.Context, listen listener, path string) (net.Listener, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("socket %s: the path has %d bytes, and a unix socket's may have %d\nhint: set socket in the admin block",
 			path, len(path), maxPath)
@@ -24,10 +24,10 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("socket %s: %w\nhint: set socket in the admin block to a place where this user may write", path, cause(err))
 	}
-	l, err := listenUnix(ctx, path)
+	l, err := listenUnix(ctx, listen, path)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if err = clearStale(path); err == nil {
-			l, err = listenUnix(ctx, path)
+			l, err = listenUnix(ctx, listen, path)
 		}
 	}
 	if err != nil {
@@ -36,8 +36,11 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+// listener is [Sources.Listen].
+type listener func(ctx context.Context, network, address string) (net.Listener, error)
+
+func listenUnix(ctx context.Context, listen listener, path string) (net.Listener, error) {
+	l, err := listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 
 func TestSocket(t *testing.T) {
 	path := filepath.Join(shortDir(t), "x", "skein.sock")
-	l, err := listenSocket(t.Context(), path)
+	l, err := listenSocket(t.Context(), new(net.ListenConfig).Listen, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,14 +35,14 @@ func TestSocket(t *testing.T) {
 			c.Close()
 		}
 	}(l)
-	if _, err := listenSocket(t.Context(), path); err == nil || !strings.Contains(err.Error(), "another skein is running") {
+	if _, err := listenSocket(t.Context(), new(net.ListenConfig).Listen, path); err == nil || !strings.Contains(err.Error(), "another skein is running") {
 		t.Errorf("a socket that is listened on: %v", err)
 	}
 
 	// A process that dies leaves its socket behind.
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	l, err = listenSocket(t.Context(), path)
+	l, err = listenSocket(t.Context(), new(net.ListenConfig).Listen, path)
 	if err != nil {
 		t.Fatalf("a dead process's socket: %v", err)
 	}
@@ -55,13 +55,13 @@ func TestSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listenSocket(t.Context(), path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+	if _, err := listenSocket(t.Context(), new(net.ListenConfig).Listen, path); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("a file in the way: %v", err)
 	}
 	if b, _ := os.ReadFile(path); string(b) != "dear" {
 		t.Error("the file in the way was changed")
 	}
-	if _, err := listenSocket(t.Context(), "/"+strings.Repeat("x", 108)); err == nil || !strings.Contains(err.Error(), "hint") {
+	if _, err := listenSocket(t.Context(), new(net.ListenConfig).Listen, "/"+strings.Repeat("x", 108)); err == nil || !strings.Contains(err.Error(), "hint") {
 		t.Errorf("a long path: %v", err)
 	}
 }

@@ -29,6 +29,7 @@ type Store struct {
 	mu     sync.Mutex // guards what follows and the writing of drained and file
 	drains []Drain    // by server, then owner; replaced as a whole
 	set    *pool.Set  // the live one
+	frozen bool       // another process writes the file
 }
 
 // Open reads the drains in dir/drains.json and starts nothing. A directory that is missing is made; if that is impossible,
@@ -138,6 +139,9 @@ func (s *Store) Apply(set *pool.Set) {
 
 // keep makes drains stand if they can be written down. mu is held.
 func (s *Store) keep(drains []Drain) error {
+	if s.frozen {
+		return ErrFrozen
+	}
 	if err := s.file.write(drains); err != nil {
 		return err
 	}
@@ -181,7 +185,9 @@ func (s *Store) expire(now time.Time) (next time.Time) {
 	stand, gone := split(s.drains, func(d Drain) bool { return d.expired(now) })
 	if len(gone) > 0 {
 		// A disk that cannot be written must not hold back a server that is to work again: a restart drops what has expired.
-		if err := s.file.write(stand); err != nil {
+		if s.frozen {
+			// The other process does the same with the file.
+		} else if err := s.file.write(stand); err != nil {
 			s.log.Warn("expired drains stay in the file", "error", err)
 		}
 		s.take(stand)
