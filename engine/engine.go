@@ -2,9 +2,9 @@
 // the same again at each reload.
 //
 // Start at [New] and [Engine.Run]; services.go is the one list of what runs and of what is wired to what; reload.go holds the
-// two promises of a reload.
+// two promises of a reload; upgrade.go replaces the process by one of a newer program.
 //
-// It does no work on requests, opens no sockets and knows nothing of HCL. Signals belong to package cli.
+// It does no work on requests and knows nothing of HCL. Signals belong to package cli.
 package engine
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 
 	"skein/admin"
 	"skein/config"
+	"skein/internal/listen"
 	"skein/pool"
 )
 
@@ -45,6 +47,10 @@ type Options struct {
 	Version string
 	// Notify is systemd's notification socket, $NOTIFY_SOCKET; "" is none.
 	Notify string
+	// Program is what an upgrade starts; without a path there is none.
+	Program Program
+	// Elder is $SKEIN_UPGRADE: the descriptor of the process that this one replaces; "" is none.
+	Elder string
 }
 
 // Engine is one running Skein.
@@ -59,7 +65,19 @@ type Engine struct {
 	live    atomic.Pointer[live]
 	last    atomic.Pointer[admin.Reload]
 
+	sockets   *listen.Set
+	elder     *listen.Elder // whom this process replaces; nil without
+	upgrading atomic.Bool
+	replaced  atomic.Bool             // by an heir, which serves now
+	running   atomic.Pointer[running] // of Run; nil before
+
 	reload sync.Mutex // one change of configuration at a time
+}
+
+// running is the life of Run.
+type running struct {
+	ctx  context.Context
+	stop context.CancelFunc
 }
 
 // live is the configuration that is in force.
@@ -78,11 +96,19 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{o: o, started: time.Now()}
 	e.logs, e.log = newLogs(o.Log)
 	e.logs.apply(c.Log)
-	if e.parts, err = e.wire(c); err != nil {
+	if err := e.openSockets(); err != nil {
 		return nil, err
+	}
+	if e.parts, err = e.wire(c); err != nil {
+		e.closeSockets()
+		return nil, err
+	}
+	if e.elder != nil {
+		e.parts.freeze() // the elder keeps the drains until it lets go
 	}
 	e.live.Store(&live{config: c, set: pool.NewSet()})
 	if err := e.change(ctx, c); err != nil {
+		e.closeSockets()
 		return nil, err
 	}
 	e.last.Store(&admin.Reload{Time: time.Now(), OK: true, Hash: c.Hash})
@@ -96,19 +122,26 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stop()
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
+	e.running.Store(&running{front, stopFront})
 
 	support := e.start(background, e.parts.support, stopFront)
 	services := e.start(front, e.parts.services, stopFront)
-	e.serving.Store(true)
-	c := e.live.Load().config
-	e.log.Info("started", "version", e.o.Version, "node", c.Node, "file", c.File, "hash", short(c.Hash), "open_files", openFiles())
-	e.notify("READY=1")
+	if e.takeOver(front) {
+		e.serving.Store(true)
+		c := e.live.Load().config
+		e.log.Info("started", "version", e.o.Version, "pid", os.Getpid(), "node", c.Node, "file", c.File, "hash", short(c.Hash), "open_files", openFiles())
+		e.notify(e.ready())
+	}
 
 	<-front.Done()
 	e.serving.Store(false)
 	e.stopped.Store(true)
-	e.notify("STOPPING=1")
-	e.log.Info("stopping: running requests are finished first")
+	if e.replaced.Load() {
+		e.log.Info("replaced: running requests are finished first")
+	} else {
+		e.notify("STOPPING=1")
+		e.log.Info("stopping: running requests are finished first")
+	}
 	err := services.wait()
 	stop()
 	err = errors.Join(err, support.wait())

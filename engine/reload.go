@@ -23,8 +23,17 @@ import (
 // prepareLimit bounds how long services may prepare: a reload that hangs would block all later ones.
 const prepareLimit = 30 * time.Second
 
-// Reload reads the file again and makes it live, or changes nothing and says why. Reloads queue behind each other.
+// Reload reads the file again and makes it live, or changes nothing and says why. Reloads queue behind each other. During an
+// upgrade they are refused: the new process has read the file, maybe an older one than is there now.
 func (e *Engine) Reload(ctx context.Context) error {
+	if e.upgrading.Load() {
+		err := errors.New("an upgrade is under way: reload again when it has ended")
+		e.log.Error("configuration was not reloaded: the running one stays", "error", err)
+		// Type=notify-reload waits for both.
+		e.notify(reloading())
+		e.notify("READY=1")
+		return err
+	}
 	e.reload.Lock()
 	defer e.reload.Unlock()
 	if e.stopped.Load() {

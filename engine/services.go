@@ -11,7 +11,6 @@ import (
 	"skein/cluster"
 	"skein/config"
 	"skein/health"
-	"skein/internal/listen"
 	"skein/pool"
 	"skein/web"
 )
@@ -30,6 +29,10 @@ type parts struct {
 	services []part
 	drained  func(server string) bool
 	reopen   func() error
+	// Of an upgrade: the elder's last writing of its state, the heir's first reading of it, and the end of the elder's admin API.
+	freeze func()
+	thaw   func() error
+	letGo  func()
 }
 
 // all is the order in which parts prepare and commit: what is known of members comes before those who use them.
@@ -44,13 +47,14 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 	}
 	monitor := health.New(e.log, nil)
 	sites := web.New(e.log, web.Options{
-		Sockets: listen.NewSet(),
+		Sockets: e.sockets,
 		Health:  monitor, // hears what happens to real work
 		Stdout:  e.o.Access,
 		Plain:   e.o.Plain,
 	})
 	control := admin.New(e.log, admin.Sources{
 		Version:    e.o.Version,
+		Listen:     e.sockets.Listen,
 		Started:    e.started,
 		Live:       func() (*config.Config, *pool.Set) { l := e.live.Load(); return l.config, l.set },
 		Serving:    e.Serving,
@@ -71,6 +75,9 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		},
 		drained: drains.Drained,
 		reopen:  sites.Reopen,
+		freeze:  drains.Freeze,
+		thaw:    drains.Thaw,
+		letGo:   control.LetGo,
 	}, nil
 }
 
