@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"skein/config"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -10,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"skein/config"
 )
 
 func TestAPI(t *testing.T) {

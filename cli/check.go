@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +108,7 @@ func bad(problems []config.Problem) bool {
 func here(ctx context.Context, c *config.Config) (found []config.Problem) {
 	seen := map[string]bool{}
 	for _, h := range c.HTTP {
-		for _, address := range h.Listen {
+		for _, address := range slices.Concat(h.Listen, h.Redirect) {
 			if seen[address] {
 				continue
 			}
@@ -127,6 +129,16 @@ func here(ctx context.Context, c *config.Config) (found []config.Problem) {
 	for _, pl := range c.Pools {
 		for _, m := range pl.Members {
 			host := m.Server.Host
+			if path := m.Server.Unix; path != "" {
+				if _, err := os.Stat(path); err != nil && !seen["name "+path] {
+					seen["name "+path] = true
+					found = append(found, config.Problem{
+						Severity: config.SeverityWarning, Summary: "Unix socket not there now",
+						Detail: err.Error() + ".", File: pl.Pos.File, Line: pl.Pos.Line, Column: 1, Block: fmt.Sprintf("pool %q", pl.Name),
+					})
+				}
+				continue
+			}
 			if seen["name "+host] || net.ParseIP(host) != nil {
 				continue
 			}

@@ -35,6 +35,7 @@ type Result struct {
 // probe is what one check sends, to where, and what it wants to hear. It is never changed.
 type probe struct {
 	dial    Dial
+	network string // "tcp" or "unix"
 	address string
 	timeout time.Duration
 	tls     *tls.Config // nil without TLS
@@ -44,7 +45,7 @@ type probe struct {
 }
 
 func newProbe(c *config.Check, m *pool.Member, dial Dial) *probe {
-	p := &probe{dial: dial, address: m.Address, timeout: c.Timeout}
+	p := &probe{dial: dial, network: m.Network, address: m.Address, timeout: c.Timeout}
 	if c.Port != 0 {
 		p.address = net.JoinHostPort(m.Host, strconv.Itoa(c.Port))
 	}
@@ -54,6 +55,9 @@ func newProbe(c *config.Check, m *pool.Member, dial Dial) *probe {
 	// RFC 9110 section 7.2: the Host field has the port unless it is the scheme's own.
 	host, port, _ := net.SplitHostPort(p.address)
 	authority := p.address
+	if m.Network == "unix" {
+		host, authority = "localhost", "localhost" // a path is no authority
+	}
 	if c.Kind == "http" && port == "80" || c.Kind == "https" && port == "443" {
 		authority = strings.TrimSuffix(p.address, ":"+port)
 	}
@@ -94,7 +98,7 @@ func (p *probe) run(ctx context.Context) Result {
 
 // ask returns what was good about the answer, or what was bad as an error that a status page can show.
 func (p *probe) ask(ctx context.Context) (string, error) {
-	conn, err := p.dial(ctx, "tcp", p.address)
+	conn, err := p.dial(ctx, p.network, p.address)
 	if err != nil {
 		return "", p.explain(ctx, "connect", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +95,7 @@ func TestProbe(t *testing.T) {
 				if c.change != nil {
 					c.change(cfg)
 				}
-				p := newProbe(cfg, &pool.Member{Address: "10.0.0.1:80", Host: "10.0.0.1"}, w.dial)
+				p := newProbe(cfg, &pool.Member{Network: "tcp", Address: "10.0.0.1:80", Host: "10.0.0.1"}, w.dial)
 				r := p.run(t.Context())
 				if r.OK != c.ok || r.Text != c.text {
 					t.Errorf("run() = %v, %q, want %v, %q", r.OK, r.Text, c.ok, c.text)
@@ -141,7 +142,7 @@ func TestRequest(t *testing.T) {
 		},
 		{"tcp", "10.0.0.1", "25", config.Check{Kind: "tcp"}, "10.0.0.1:25", "", ""},
 	} {
-		p := newProbe(&c.check, &pool.Member{Host: c.host, Address: net.JoinHostPort(c.host, c.port)}, nil)
+		p := newProbe(&c.check, &pool.Member{Network: "tcp", Host: c.host, Address: net.JoinHostPort(c.host, c.port)}, nil)
 		want := c.request
 		if want != "" {
 			want += rest
@@ -182,7 +183,7 @@ func loopback(t *testing.T, h func(net.Conn), c *config.Check) *probe {
 		l.Close()
 		conns.Wait()
 	})
-	return newProbe(c, &pool.Member{Address: l.Addr().String(), Host: "127.0.0.1"}, (&net.Dialer{}).DialContext)
+	return newProbe(c, &pool.Member{Network: "tcp", Address: l.Addr().String(), Host: "127.0.0.1"}, (&net.Dialer{}).DialContext)
 }
 
 func TestProbeOnSockets(t *testing.T) {
@@ -219,7 +220,7 @@ func TestProbeOnSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		p := newProbe(httpCheck(), &pool.Member{Address: l.Addr().String()}, (&net.Dialer{}).DialContext)
+		p := newProbe(httpCheck(), &pool.Member{Network: "tcp", Address: l.Addr().String()}, (&net.Dialer{}).DialContext)
 		if r := p.run(t.Context()); r.OK || r.Text != "connect: connection refused" {
 			t.Errorf("run() = %v, %q, want a refused connection", r.OK, r.Text)
 		}
@@ -227,6 +228,38 @@ func TestProbeOnSockets(t *testing.T) {
 }
 
 // authority is s's certificate, which has signed itself.
+// TestProbeOnUnixSocket checks members that have a path in place of host and port.
+func TestProbeOnUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "localhost" {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+		}
+	}), ErrorLog: log.New(io.Discard, "", 0)}
+	var serving sync.WaitGroup
+	serving.Go(func() { s.Serve(l) })
+	t.Cleanup(func() {
+		s.Close()
+		serving.Wait()
+	})
+	m := &pool.Member{Network: "unix", Address: path}
+	dial := (&net.Dialer{}).DialContext
+	if r := newProbe(httpCheck(), m, dial).run(t.Context()); !r.OK || r.Text != "status 200" {
+		t.Errorf("http: %v, %q", r.OK, r.Text)
+	}
+	if r := newProbe(&config.Check{Kind: "tcp", Timeout: time.Second}, m, dial).run(t.Context()); !r.OK || r.Text != "connected" {
+		t.Errorf("tcp: %v, %q", r.OK, r.Text)
+	}
+	m.Address += ".gone"
+	if r := newProbe(httpCheck(), m, dial).run(t.Context()); r.OK || !strings.HasPrefix(r.Text, "connect: ") {
+		t.Errorf("no socket: %v, %q", r.OK, r.Text)
+	}
+}
+
 func authority(s *httptest.Server) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 }
@@ -261,7 +294,7 @@ func TestHTTPS(t *testing.T) {
 		cfg := httpCheck()
 		cfg.Kind = "https"
 		c.change(cfg)
-		m := &pool.Member{Address: s.Listener.Addr().String(), Host: "127.0.0.1"}
+		m := &pool.Member{Network: "tcp", Address: s.Listener.Addr().String(), Host: "127.0.0.1"}
 		r := newProbe(cfg, m, (&net.Dialer{}).DialContext).run(context.Background())
 		if r.OK != c.ok || r.Text != c.text {
 			t.Errorf("%s: run() = %v, %q, want %v, %q", c.name, r.OK, r.Text, c.ok, c.text)

@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"skein/config"
 )
 
 func TestLatency(t *testing.T) {
@@ -58,7 +60,27 @@ func TestMemberNames(t *testing.T) {
 	if m.Address != "[2001:db8::1]:80" || m.Host != "2001:db8::1" || m.ID != "web/web1/[2001:db8::1]:80" {
 		t.Errorf("address %s, host %s, ID %s", m.Address, m.Host, m.ID)
 	}
+	if m.Network != "tcp" {
+		t.Errorf("network %s, want tcp", m.Network)
+	}
 	if m.Hash == 0 || m.PoolSize() != 1 || !m.Room() {
 		t.Errorf("hash %d, pool of %d, room %v", m.Hash, m.PoolSize(), m.Room())
+	}
+}
+
+// TestUnixMember: the identity of a member at a unix socket is its path, also where two servers share one host.
+func TestUnixMember(t *testing.T) {
+	c := conf(2)
+	for i, path := range []string{"/run/a.sock", "/run/b.sock"} {
+		c.Members[i].Server = &config.Server{Name: "unix:" + path, Unix: path, Weight: 1}
+		c.Members[i].Port = 0
+	}
+	p, _ := newPool(t, c)
+	a, b := p.Members()[0], p.Members()[1]
+	if a.Network != "unix" || a.Address != "/run/a.sock" || a.Host != "" || a.ID != "web/unix:/run/a.sock//run/a.sock" {
+		t.Errorf("network %s, address %s, host %q, ID %s", a.Network, a.Address, a.Host, a.ID)
+	}
+	if a.ID == b.ID || a.Hash == b.Hash {
+		t.Errorf("two sockets are one member: %s, %x", a.ID, a.Hash)
 	}
 }
