@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"skein/admin"
+	"skein/cert"
 	"skein/cluster"
 	"skein/config"
 	"skein/health"
@@ -46,11 +47,15 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		return parts{}, fmt.Errorf("state %s: %w", c.State, err)
 	}
 	monitor := health.New(e.log, nil)
+	certificates := cert.New(e.log, cert.Options{})
 	sites := web.New(e.log, web.Options{
 		Sockets: e.sockets,
 		Health:  monitor, // hears what happens to real work
 		Stdout:  e.o.Access,
 		Plain:   e.o.Plain,
+
+		TLS:       certificates.Front,
+		Challenge: certificates.Challenge,
 	})
 	control := admin.New(e.log, admin.Sources{
 		Version:    e.o.Version,
@@ -68,6 +73,7 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		support: []part{
 			{"drains", applied{drains.Apply, drains.Run}},
 			{"health", applied{monitor.Apply, monitor.Run}},
+			{"certificates", certificates},
 			{"admin", control},
 		},
 		services: []part{
