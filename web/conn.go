@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"skein/internal/sock"
 	"skein/web/http1"
+	"skein/web/http2"
 )
 
 // bufferSize is what a head is received into; it is also the usual bound of a head. An idle connection has no buffer.
@@ -54,6 +56,10 @@ type conn struct {
 	table *table
 	begun bool // bytes of a request were received: it has its header time-out
 
+	prior   bool                       // an HTTP/2 client that knows it need not ask (RFC 9113 section 3.3)
+	served  bool                       // a request was served
+	streams atomic.Pointer[http2.Conn] // nil as long as the connection is not HTTP/2
+
 	outside bool // the request in k waits to be served outside the loop
 	linger  bool // the client may still be sending: close so that it can read the answer first
 
@@ -88,7 +94,11 @@ func newWork() any {
 func (c *conn) serve() {
 	defer c.end()
 	c.sock.Gone = c.guard.left
-	if protocol, ok := c.open(); !ok || protocol != "http/1.1" {
+	switch protocol, ok := c.open(); {
+	case !ok:
+		return
+	case protocol == "h2":
+		c.serveStreams(nil)
 		return
 	}
 	c.step = c.ready
@@ -106,6 +116,9 @@ func (c *conn) serve() {
 			c.timedOut()
 			return
 		case err != nil:
+			return
+		case c.prior:
+			c.serveStreams(c.k.buf[c.k.r:c.k.w])
 			return
 		case !c.outside || !c.serveOutside():
 			return
@@ -204,6 +217,15 @@ func (c *conn) parse() bool {
 			c.table = c.port.table.Load()
 			c.sock.Arm(c.table.settings.Timeouts.Header)
 		}
+		if c.table.h2c && !c.served {
+			switch b := k.buf[k.r:k.w]; {
+			case bytes.HasPrefix(b, []byte(preface)):
+				c.prior = true
+				return true
+			case bytes.HasPrefix([]byte(preface), b):
+				return false
+			}
+		}
 		n, err := k.req.Parse(k.buf[k.r:k.w], c.table.limits)
 		if err == nil && n == 0 {
 			if limit := c.table.settings.Limits.Header; k.w-k.r > limit {
@@ -269,6 +291,7 @@ func (c *conn) serveRequest() bool {
 	k := c.k
 	r := &k.req
 	c.active.Store(true)
+	c.served = true
 	defer c.active.Store(false)
 	c.sock.Ceiling(c.table.settings.Timeouts.Ceiling)
 	if !c.sock.Arm(0) {

@@ -22,6 +22,7 @@ type exchange struct {
 	proto     string // for the log: HTTP/1.1
 	expect    bool   // the client waits for 100 Continue before it sends the body
 	upgrade   []byte // protocol asked for, nil if none or not allowed
+	connect   bool   // upgrade was asked for by an extended CONNECT: a 2xx would mean that the tunnel stands
 	trailers  bool   // trailers are welcome
 
 	length int64  // of the body; 0 without one, -1 if only its end will tell

@@ -216,6 +216,16 @@ func (x *exchange) visitor() netip.Addr {
 	return found
 }
 
+// passes reports whether a field of an answer goes to the client as it is, in whichever version.
+func (a *answer) passes(f *Field) bool {
+	if f.ID != http1.Other {
+		if k := kindOf(f.ID); k == perHop || f.ID == http1.ContentLength || f.ID == http1.TransferEncoding {
+			return false
+		}
+	}
+	return (a.hops == nil || a.hops.n == 0 || !a.hops.has(f.Name)) && (a.edits == nil || len(a.edits.drop) == 0 || !a.edits.dropsField(f.Name))
+}
+
 // appendAnswer writes an HTTP/1.1 answer's head. Framing is the caller's: it follows as frame, complete lines.
 func appendAnswer(b []byte, a *answer, frame string) []byte {
 	b = append(b, "HTTP/1.1 "...)
@@ -228,16 +238,9 @@ func appendAnswer(b []byte, a *answer, frame string) []byte {
 	}
 	b = append(b, '\r', '\n')
 	for i := range a.fields {
-		f := &a.fields[i]
-		if f.ID != http1.Other {
-			if k := kindOf(f.ID); k == perHop || f.ID == http1.ContentLength || f.ID == http1.TransferEncoding {
-				continue
-			}
+		if f := &a.fields[i]; a.passes(f) {
+			b = appendField(b, f.Name, f.Value)
 		}
-		if a.hops != nil && a.hops.n > 0 && a.hops.has(f.Name) || a.edits != nil && len(a.edits.drop) > 0 && a.edits.dropsField(f.Name) {
-			continue
-		}
-		b = appendField(b, f.Name, f.Value)
 	}
 	if a.edits != nil {
 		b = append(b, a.edits.append...)

@@ -14,10 +14,14 @@ import (
 // come by, and false if the connection has ended.
 func (c *conn) open() (protocol string, ok bool) {
 	config := c.port.tls.Load()
-	if !c.proxied && config == nil {
-		return "http/1.1", true
-	}
 	t := c.port.table.Load()
+	protocol = "http/1.1"
+	if !t.h1 {
+		protocol = "h2"
+	}
+	if !c.proxied && config == nil {
+		return protocol, true
+	}
 	if !c.sock.Arm(t.settings.Timeouts.TLS) {
 		return "", false
 	}
@@ -25,7 +29,7 @@ func (c *conn) open() (protocol string, ok bool) {
 		return "", false
 	}
 	if config == nil {
-		return "http/1.1", c.sock.Arm(0)
+		return protocol, c.sock.Arm(0)
 	}
 	return c.shakeHands(t, config)
 }
@@ -80,7 +84,7 @@ func (c *conn) shakeHands(t *table, config *tls.Config) (protocol string, ok boo
 	}
 	switch s.NegotiatedProtocol {
 	case "":
-		return "http/1.1", true
+		return "http/1.1", t.h1 // who knows no ALPN speaks HTTP/1.1 (RFC 9113 section 3.2)
 	case "acme-tls/1": // the certificate was all that the CA wanted to see (RFC 8737 section 3)
 		return "", false
 	}

@@ -58,6 +58,11 @@ func (w *Web) relayAnswer(x *exchange, u *upstream, cfg *config.Pool, idle time.
 	if r.Status == http.StatusSwitchingProtocols {
 		return w.tunnel(x, u, hop)
 	}
+	if x.connect && r.Status/100 == 2 {
+		x.line.cause = causeOriginBroken
+		w.fail(x, http.StatusBadGateway, "")
+		return errCut
+	}
 	a := &x.answer
 	*a = answer{status: r.Status, reason: r.Reason, fields: r.Fields, edits: &x.route.response, hops: hop}
 	a.length, a.none = u.wire.framing(u, x.method)

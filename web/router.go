@@ -25,6 +25,7 @@ type table struct {
 	limits   http1.Limits
 	trusted  []netip.Prefix
 	proxies  []netip.Prefix // whose connections begin with a PROXY header
+	h1, h2c  bool           // HTTP/1 is taken; HTTP/2 without TLS is
 	exact    map[string]*site
 	wild     map[string]*site // by what follows "*."
 	any      *site
@@ -79,6 +80,8 @@ func tableAt(tables map[string]*table, address string, h *config.HTTP) *table {
 	t := tables[address]
 	if t == nil {
 		t = &table{settings: h, exact: map[string]*site{}, wild: map[string]*site{}}
+		t.h2c = slices.Contains(h.Protocols, "h2c")
+		t.h1 = len(h.Protocols) == 0 || slices.Contains(h.Protocols, "http/1.1")
 		t.limits = http1.Limits{Target: h.Limits.URI, Fields: h.Limits.Fields}
 		for _, p := range h.Trusted {
 			t.trusted = append(t.trusted, prefix(p))

@@ -86,6 +86,9 @@ func (w *Web) find(x *exchange) bool {
 	}
 	x.route = r
 	if x.upgrade != nil && !slices.Contains(s.cfg.Upgrades, strings.ToLower(string(x.upgrade))) {
+		if x.connect {
+			return w.fail(x, http.StatusNotImplemented, "this site takes no WebSockets")
+		}
 		x.upgrade = nil // the request goes on as an ordinary one (RFC 9110 section 7.8)
 	}
 	if limit := r.cfg.MaxBody; limit > 0 {

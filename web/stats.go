@@ -3,6 +3,8 @@ package web
 import (
 	"sync/atomic"
 	"time"
+
+	"skein/web/http2"
 )
 
 // Stats are the counters of the whole service. Those in the first group go up and down.
@@ -14,6 +16,7 @@ type Stats struct {
 	Causes                          [causes]atomic.Uint64
 
 	Handshakes, Resumed, HandshakeErrors atomic.Uint64 // TLS with clients; Resumed are among Handshakes
+	HTTP2                                http2.Stats
 	ProxyErrors                          atomic.Uint64 // connections without the PROXY header that they should begin with
 }
 

@@ -11,10 +11,14 @@ import (
 // asked for, is a broken answer: tunnelling it would let a member and a client talk past us.
 func (w *Web) tunnel(x *exchange, u *upstream, hop *hops) error {
 	to, ok := x.to.(*answerer1)
-	if !ok || x.upgrade == nil || !strings.EqualFold(string(u.resp.Upgrade), string(x.upgrade)) {
+	to2, ok2 := x.to.(*answerer2)
+	if !ok && !ok2 || x.upgrade == nil || !strings.EqualFold(string(u.resp.Upgrade), string(x.upgrade)) {
 		x.line.cause = causeOriginBroken
 		w.fail(x, http.StatusBadGateway, "")
 		return errCut
+	}
+	if ok2 {
+		return w.tunnelStream(x, u, hop, to2)
 	}
 	x.answer = answer{status: u.resp.Status, reason: u.resp.Reason, fields: u.resp.Fields, length: -1, none: true, edits: &x.route.response, hops: hop}
 	if err := x.to.begin(&x.answer); err != nil {

@@ -24,6 +24,7 @@ import (
 	"skein/internal/listen"
 	"skein/internal/sock"
 	"skein/pool"
+	"skein/web/http2"
 )
 
 // Options are what web needs of others.
@@ -50,6 +51,8 @@ type Web struct {
 	timer   *sock.Timer
 	stats   Stats
 	works   sync.Pool // *work
+	streams sync.Pool // *stream
+	workers *http2.Workers
 	bodies  sync.Pool // *[bodySize]byte
 	tunnels *sync.Pool
 	idles   sync.Map // *pool.Member -> *idle
@@ -84,6 +87,8 @@ func New(log *slog.Logger, o Options) *Web {
 	w.dialing, w.hangUp = context.WithCancel(context.Background())
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork
+	w.streams.New = newStream
+	w.workers = http2.NewWorkers(maxIdleWorkers)
 	w.bodies.New = func() any { return new([bodySize]byte) }
 	off, _ := openAccessLog("off", "", io.Discard)
 	w.access.Store(off)
@@ -205,7 +210,13 @@ func (w *Web) retire(p *port) {
 // nudgeIdle wakes connections that wait for a request, so that they end.
 func (w *Web) nudgeIdle(which func(*conn) bool) {
 	w.timer.Each(func(s *sock.Conn, owner any) {
-		if c, ok := owner.(*conn); ok && !c.active.Load() && which(c) {
+		c, ok := owner.(*conn)
+		if !ok || !which(c) {
+			return
+		}
+		if h := c.streams.Load(); h != nil {
+			h.Shutdown() // it knows how to say that it leaves
+		} else if !c.active.Load() {
 			s.Nudge() // c.sock may not be set yet
 		}
 	})
@@ -230,6 +241,7 @@ func (w *Web) Run(ctx context.Context) error {
 	stop()
 	own.Wait()
 	close(w.ended)
+	w.workers.Close()
 	w.access.Load().close()
 	return nil
 }

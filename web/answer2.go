@@ -1,0 +1,116 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+
+	"skein/web/http1"
+	"skein/web/http2"
+)
+
+// answerer2 answers an exchange over HTTP/2.
+type answerer2 struct {
+	s     *http2.Stream
+	x     *exchange
+	block []byte // header block that is being made
+	begun bool
+	ended bool
+	key   []byte // Sec-WebSocket-Key that we made for an extended CONNECT
+}
+
+func (a *answerer2) interim(status int, fields []Field) error {
+	if a.begun || status == http.StatusSwitchingProtocols { // which HTTP/2 does not know (RFC 9113 section 8.6)
+		return nil
+	}
+	var h hops
+	if !h.collect(fields) {
+		return nil
+	}
+	// The upload may do this beside us: the block is its own.
+	b := http2.AppendStatus(nil, status)
+	return a.s.Interim(appendBlock(b, &answer{fields: fields, hops: &h}))
+}
+
+func (a *answerer2) begin(h *answer) error {
+	a.begun = true
+	a.x.line.status = h.status
+	b := http2.AppendStatus(a.block[:0], h.status)
+	b = appendBlock(b, h)
+	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
+		var room [20]byte
+		b = http2.AppendField(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
+	}
+	a.block = b
+	a.ended = h.none
+	return a.s.Head(b, h.none)
+}
+
+var nameContentLength = []byte("content-length")
+
+// appendBlock writes the fields of an answer's head as appendAnswer does for HTTP/1.
+func appendBlock(b []byte, h *answer) []byte {
+	for i := range h.fields {
+		if f := &h.fields[i]; h.passes(f) {
+			b = http2.AppendField(b, f.Name, f.Value)
+		}
+	}
+	if h.edits != nil {
+		b = appendLines(b, h.edits.append)
+	}
+	return appendLines(b, h.extra)
+}
+
+// appendLines writes complete lines of ours, which are kept as HTTP/1 has them, as fields.
+func appendLines(b, lines []byte) []byte {
+	for name, value := range http1.Lines(lines) {
+		b = http2.AppendField(b, name, value)
+	}
+	return b
+}
+
+func (a *answerer2) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	a.x.line.sent += int64(len(p))
+	return a.s.Write(p)
+}
+
+func (a *answerer2) flush() error {
+	if !a.begun || a.ended {
+		return nil
+	}
+	return a.s.Flush()
+}
+
+func (a *answerer2) end(trailers []Field) error {
+	if a.ended {
+		return nil
+	}
+	a.ended = true
+	var b []byte
+	for i := range trailers {
+		b = http2.AppendField(b, trailers[i].Name, trailers[i].Value)
+	}
+	return a.s.End(b)
+}
+
+func (a *answerer2) abort() {
+	if a.ended {
+		return
+	}
+	a.ended = true
+	if a.x.guard.hasLeft() {
+		a.s.Reset(http2.CodeCancel)
+		return
+	}
+	a.s.Reset(http2.CodeInternal)
+}
+
+// done ends the stream. An answer that was complete before the request was tells the client to send no more of it (RFC 9113
+// section 8.1).
+func (a *answerer2) done() {
+	if a.x.body != nil && !a.x.body.last() {
+		a.s.Reset(http2.CodeNo)
+	}
+}
