@@ -39,7 +39,8 @@ type exchange struct {
 	table  *table
 	site   *site
 	route  *route
-	hops   *hops // of the request
+	hops   *hops  // of the request
+	script script // for a FastCGI member
 	line   record
 	answer answer
 }

@@ -165,7 +165,7 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 		x.guard.use(nil)
 		u.close()
 		if started && x.up.fromClient != nil {
-			return w.uploadFailed(x)
+			return w.bodyFailed(x, x.up.fromClient)
 		}
 		var ce clientError
 		switch {
@@ -176,6 +176,14 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 			return &failure{cause: causeClientGone}
 		case x.late():
 			return &failure{status: http.StatusGatewayTimeout, cause: causeCeiling}
+		}
+		if h, ok := u.wire.(*wireFCGI); ok {
+			h.tell(w, x, m)
+			if err == errOverloaded { // it has done nothing, and says so
+				m.Stats.Errors.Add(1)
+				w.health.Gateway(p, m)
+				return &failure{status: http.StatusServiceUnavailable, cause: causeOriginBroken, again: !started}
+			}
 		}
 		again := !started && !u.first && (!u.sent || idempotent(x.method))
 		if again && u.reused && !fresh && !isTimeout(err) {
@@ -202,9 +210,8 @@ func (w *Web) failed(p *pool.Pool, m *pool.Member, err error, again bool) *failu
 	return &failure{status: http.StatusBadGateway, cause: causeOriginBroken, again: again}
 }
 
-// uploadFailed says what was wrong with the request's body.
-func (w *Web) uploadFailed(x *exchange) *failure {
-	err := x.up.fromClient
+// bodyFailed says what was wrong with the request's body.
+func (w *Web) bodyFailed(x *exchange, err error) *failure {
 	var he *http1.Error
 	switch {
 	case errors.Is(err, errTooLarge):

@@ -53,6 +53,7 @@ type route struct {
 	response edits
 	strip    []byte
 	methods  []string
+	files    *files // nil is none
 }
 
 // newTables makes the tables of a configuration, one for each address.
@@ -132,7 +133,7 @@ func prefix(s string) netip.Prefix {
 func newSite(h *config.HTTP, set *pool.Set, dialers map[string]*dialer) *site {
 	s := &site{cfg: h, exact: map[string][]*route{}, prefix: map[string][]*route{}}
 	s.always.saysTLS(h)
-	if h.Default.Pool != nil || h.Default.Redirect != nil {
+	if h.Default.Pool != nil || h.Default.Redirect != nil || h.Default.Files != nil {
 		s.other = newRoute(h, &h.Default, set, dialers)
 	}
 	for i := range h.Routes {
@@ -158,6 +159,7 @@ func newRoute(h *config.HTTP, c *config.Route, set *pool.Set, dialers map[string
 	if c.Pool != nil {
 		r.pool, r.dial = set.Pool(c.Pool.Name), dialers[c.Pool.Name]
 	}
+	r.files = newFiles(c.Files, c.Pool)
 	r.request, r.response = newEdits(c.Request), newEdits(c.Response)
 	r.response.saysTLS(h)
 	return r

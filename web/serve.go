@@ -19,6 +19,17 @@ func (w *Web) serve(x *exchange) {
 	defer w.served(x)
 	x.line.visitor = x.visitor()
 	if w.find(x) {
+		w.dispatch(x)
+	}
+}
+
+// dispatch lets the route's files answer, or its pool.
+func (w *Web) dispatch(x *exchange) {
+	switch {
+	case x.route.files != nil && w.serveFiles(x):
+	case x.route.dial.protocol == "fastcgi":
+		w.runScript(x)
+	default:
 		w.forward(x)
 	}
 }

@@ -18,6 +18,7 @@ type Stats struct {
 	Handshakes, Resumed, HandshakeErrors atomic.Uint64 // TLS with clients; Resumed are among Handshakes
 	HTTP2                                http2.Stats
 	ProxyErrors                          atomic.Uint64 // connections without the PROXY header that they should begin with
+	ScriptErrors                         atomic.Uint64 // requests whose script wrote to its standard error
 }
 
 // SiteStats are the counters of one http block. They live on across reloads by the block's name.
@@ -39,6 +40,8 @@ type Status struct {
 	Sites       []SiteStatus      `json:"sites"`
 	Causes      map[string]uint64 `json:"causes"` // how exchanges ended
 	LogDropped  uint64            `json:"log_dropped"`
+
+	ScriptErrors uint64 `json:"script_errors"` // requests whose FastCGI script wrote to its standard error
 }
 
 // ListenerStatus is one listening address.
@@ -80,6 +83,7 @@ func (w *Web) Status() Status {
 		Accepted: w.stats.Accepted.Load(), Refused: w.stats.Refused.Load(),
 		Requests: w.stats.Requests.Load(), Retries: w.stats.Retries.Load(),
 		Causes: map[string]uint64{}, LogDropped: w.access.Load().dropped.Load(),
+		ScriptErrors: w.stats.ScriptErrors.Load(),
 	}
 	for c := range causes {
 		s.Causes[c.String()] = w.stats.Causes[c].Load()

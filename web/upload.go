@@ -93,7 +93,11 @@ func (p *upload) send(b []byte) bool {
 
 // ask waits for the member's leave to ask the client for the body. A member that says nothing is taken to agree.
 func (p *upload) ask() bool {
-	t := time.NewTimer(patience100)
+	patience := patience100
+	if _, mute := p.u.wire.(*wireFCGI); mute {
+		patience = 0 // FastCGI has no word for it
+	}
+	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
 	case <-p.goOn:

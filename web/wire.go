@@ -28,5 +28,8 @@ type wire interface {
 
 // wires makes the wire of a new connection.
 func newWire(protocol string) wire {
+	if protocol == "fastcgi" {
+		return &wireFCGI{}
+	}
 	return wire1{}
 }
