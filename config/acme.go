@@ -76,7 +76,7 @@ func (d *decoder) readACME(b *block, https []*block, placed []bool, c *Config) {
 	if !used {
 		d.warn(b.labelAt, "Block not used", "No http block has tls = \"acme\", so nothing asks for certificates.")
 	}
-	b.scope.elsewhere = used && !here || d.o.Elsewhere
+	b.scope.elsewhere = !here || d.o.Elsewhere
 	a := &ACME{
 		Pos:       b.pos(),
 		Email:     b.str("email", ""),
@@ -116,8 +116,10 @@ func (d *decoder) readChallenges(b *block, a *ACME) {
 		a.Challenges = []string{"tls-alpn-01", "http-01"}
 	}
 	dns := slices.Contains(a.Challenges, "dns-01")
-	if b.has("challenges") && len(b.list("challenges")) != len(a.Challenges) {
-		dns = b.has("dns") // what is wrong there was reported
+	if b.has("challenges") && (len(a.Challenges) == 0 || len(b.list("challenges")) != len(a.Challenges)) {
+		// What is wrong there was reported, or another node knows it: nothing else is judged by it.
+		a.Challenges = []string{"tls-alpn-01", "http-01", "dns-01"}
+		dns = b.has("dns")
 	}
 	for _, v := range b.texts("dns") {
 		a.DNS = append(a.DNS, v.text)
@@ -147,6 +149,9 @@ func (d *decoder) onDemand(b *block) []string {
 		name, problem := siteHost(v.text)
 		if _, err := netip.ParseAddr(name); problem == "" && err == nil {
 			problem = "clients do not name an address in a handshake"
+		}
+		if v.text == "*" {
+			problem = "anybody could make the CA give a certificate for any name; write those that may be, as in \"*.shops.example.com\""
 		}
 		switch {
 		case problem != "":
@@ -178,7 +183,7 @@ func (d *decoder) readEAB(b *block) *EAB {
 	}
 	v := b.value("key")
 	e.Key = strings.TrimRight(b.key("key", v), "=")
-	if _, err := base64.RawURLEncoding.DecodeString(e.Key); err != nil || e.Key == "" && v.kind == text && (v.secret || v.loose) {
+	if _, err := base64.RawURLEncoding.DecodeString(e.Key); err != nil || strings.ContainsAny(e.Key, "\r\n") || e.Key == "" && v.kind == text && (v.secret || v.loose) {
 		d.fail(v.at, "Not a key", "The key of an external account binding is in base64url: letters, digits, - and _. This one is not.")
 	}
 	return e

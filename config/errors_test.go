@@ -74,11 +74,10 @@ func TestErrors(t *testing.T) {
 	if err := os.Chmod("testdata/secrets/open", 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod("testdata/secrets/token", 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod("testdata/secrets/lines", 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"token", "lines", "long"} {
+		if err := os.Chmod(filepath.Join("testdata/secrets", name), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {

@@ -187,7 +187,7 @@ func (d *decoder) senders() {
 		fastcgi := protocol == "fastcgi"
 		if fastcgi && s.files == nil {
 			d.fail(s.at, "Missing files", "%s sends requests to pool %q, which speaks FastCGI and needs to know where the scripts are. Write files { root = \"/srv/shop/public\" } in it.",
-				capital(s.title), s.pool.Name)
+				s.title, s.pool.Name)
 		}
 		if s.block != nil {
 			d.finishFiles(s.block, s.files, fastcgi)

@@ -164,9 +164,9 @@ func (d *decoder) readProtocols(b *block) []string {
 		problem := ""
 		switch {
 		case v.text == "h2" && !b.has("tls"):
-			problem = "h2 is HTTP/2 over TLS, which the block does not have. Write tls = ..., or \"h2c\" for HTTP/2 in plain text"
+			problem = "h2 is HTTP/2 over TLS, which the block does not have. Write tls = tls.NAME, or \"h2c\" for HTTP/2 in plain text"
 		case v.text == "h3" && !b.has("tls"):
-			problem = "HTTP/3 is always encrypted: it needs tls = ..."
+			problem = "HTTP/3 is always encrypted. Write tls = tls.NAME as well"
 		case v.text == "h2c" && b.has("tls"):
 			problem = "h2c is HTTP/2 in plain text. With tls write \"h2\""
 		}

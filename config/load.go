@@ -251,7 +251,11 @@ func (b *body) filePath(key, def string) string {
 	switch {
 	case b.has(key) && s == "":
 		if v := b.value(key); v.kind == text && !v.secret {
-			b.d.fail(v.at, "Empty path", "%s needs a path; leave the key out to have its default.", key)
+			detail := key + " needs a path."
+			if def != "" {
+				detail = key + " needs a path; leave the key out to have its default."
+			}
+			b.d.fail(v.at, "Empty path", "%s", detail)
 		}
 		return def
 	case !b.has(key):

@@ -51,7 +51,7 @@ func (d *decoder) nameTLS(blocks []*block) {
 	}
 }
 
-// readTLS fills the tls blocks in. One that only blocks on other nodes use is judged like those blocks, and left out.
+// readTLS fills the tls blocks in. The files of one that no block of this node uses are not looked at, and it is left out.
 func (d *decoder) readTLS(blocks []*block, c *Config) {
 	for _, b := range blocks {
 		t := d.certs[b.label]
@@ -61,7 +61,7 @@ func (d *decoder) readTLS(blocks []*block, c *Config) {
 		if !t.used {
 			d.warn(b.labelAt, "Certificate not used", "No http block has tls = tls.%s.", b.label)
 		}
-		b.scope.elsewhere = t.used && !t.here || d.o.Elsewhere
+		b.scope.elsewhere = !t.here || d.o.Elsewhere
 		t.Cert, t.Key = b.filePath("cert", ""), b.filePath("key", "")
 		for _, key := range []string{"cert", "key"} {
 			if !b.has(key) {
