@@ -69,6 +69,7 @@ func (w *Web) relayAnswer(x *exchange, u *upstream, cfg *config.Pool, idle time.
 	if cfg.Sticky != nil && m != prefer {
 		a.extra = stickyCookie(cfg.Sticky, m, x.scheme)
 	}
+	w.compress(x, a)
 	if err := x.to.begin(a); err != nil {
 		return w.clientFailed(x, err)
 	}
@@ -117,8 +118,12 @@ func (w *Web) cut(x *exchange, err error) error {
 // more sends the client what there is, since the member may let it wait, and reads at most limit bytes of body from the
 // beginning of u's buffer.
 func (w *Web) more(x *exchange, u *upstream, limit int64, idle time.Duration) (int, error) {
-	if err := x.to.flush(); err != nil {
-		return 0, clientError{err}
+	// An encoder that has to hand out what it has compresses worse, and many small writes cost more than one: so it need not if
+	// the member does not let the client wait. Over TLS what is there may be no data, and the read may wait.
+	if _, ok := x.to.(*compressed); !ok || u.sock.Waits() || u.sock.Quiet() {
+		if err := x.to.flush(); err != nil {
+			return 0, clientError{err}
+		}
 	}
 	if x.up == nil || !x.up.running() {
 		u.arm(idle)

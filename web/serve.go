@@ -193,6 +193,7 @@ func (w *Web) local(x *exchange, status int, body []byte, fields ...Field) {
 	case x.site != nil:
 		a.edits = &x.site.always
 	}
+	w.compress(x, a)
 	if err := x.to.begin(a); err == nil && !a.none {
 		_ = x.to.write(body)
 	}

@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"skein/web/http1"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"skein/web/http1"
 )
 
 // patience100 is how long a member may keep a client waiting for 100 Continue. Many servers never send one.
@@ -18,6 +17,7 @@ const patience100 = time.Second
 type upload struct {
 	x       *exchange
 	u       *upstream
+	to      answerer      // the client half itself: x.to may be put behind a compression while we run
 	first   time.Duration // for the answer, from the end of the body on
 	idle    time.Duration
 	started bool
@@ -35,7 +35,7 @@ type upload struct {
 }
 
 func newUpload(x *exchange, u *upstream, first, idle time.Duration) *upload {
-	return &upload{x: x, u: u, first: first, idle: idle, done: make(chan struct{}), goOn: make(chan struct{})}
+	return &upload{x: x, u: u, to: x.to, first: first, idle: idle, done: make(chan struct{}), goOn: make(chan struct{})}
 }
 
 // proceed ends the waiting for 100 Continue.
@@ -102,7 +102,7 @@ func (p *upload) ask() bool {
 	select {
 	case <-p.goOn:
 	case <-t.C:
-		if err := p.x.to.interim(100, nil); err != nil {
+		if err := p.to.interim(100, nil); err != nil {
 			p.fromClient = err
 			p.u.abort()
 			return false

@@ -58,6 +58,8 @@ type Web struct {
 	idles   sync.Map // *pool.Member -> *idle
 	access  atomic.Pointer[accessLog]
 
+	compressor compressor
+
 	dialing context.Context // of connections to members that are being opened
 	hangUp  context.CancelFunc
 
