@@ -159,8 +159,8 @@ func (a *Admin) commit(next opened, pprof bool) {
 	swap(a.reader, old.loopback, next.loopback)
 }
 
-// LetGo leaves callers to another process, which has taken the listeners over: whoever is connected gets one more answer, and
-// goes to the other one with what it asks next.
+// LetGo leaves callers to another process, which takes the listeners over: idle connections end, and all others with their next
+// answer.
 func (a *Admin) LetGo() {
 	a.socket.SetKeepAlivesEnabled(false)
 	a.reader.SetKeepAlivesEnabled(false)

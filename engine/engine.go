@@ -127,7 +127,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	support := e.start(background, e.parts.support, stopFront)
 	services := e.start(front, e.parts.services, stopFront)
 	if e.takeOver(front) {
-		e.serving.Store(true)
 		c := e.live.Load().config
 		e.log.Info("started", "version", e.o.Version, "pid", os.Getpid(), "node", c.Node, "file", c.File, "hash", short(c.Hash), "open_files", openFiles())
 		e.notify(e.ready())

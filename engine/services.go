@@ -30,10 +30,10 @@ type parts struct {
 	services []part
 	drained  func(server string) bool
 	reopen   func() error
-	// Of an upgrade: the elder's last writing of its state, the heir's first reading of it, and the end of the elder's admin API.
+	// Of an upgrade: the end of the elder's admin API and of its writing of state, and the heir's first reading of it.
+	letGo  func()
 	freeze func()
 	thaw   func() error
-	letGo  func()
 }
 
 // all is the order in which parts prepare and commit: what is known of members comes before those who use them.
@@ -81,9 +81,9 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		},
 		drained: drains.Drained,
 		reopen:  sites.Reopen,
+		letGo:   control.LetGo,
 		freeze:  drains.Freeze,
 		thaw:    drains.Thaw,
-		letGo:   control.LetGo,
 	}, nil
 }
 

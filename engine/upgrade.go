@@ -19,8 +19,8 @@ import (
 //
 //	elder: start the new program, hand over all sockets .... heir: load the file, prepare, run
 //	                                                  <- ready
-//	elder: drains are written no more; admin socket closed,
-//	       QUIC packets come through the heir
+//	elder: what the admin socket has accepted is answered, drains
+//	       are written no more, QUIC packets come through the heir
 //	                                                  go ->  read the drains again, accept
 //	elder: finish running requests within the drain time, end
 //
@@ -38,6 +38,10 @@ type Program struct {
 
 // ElderVariable is the environment variable that names the descriptor on which a new process finds its elder.
 const ElderVariable = "SKEIN_UPGRADE"
+
+// lastAnswers is how long the heir waits for what the elder's admin socket has accepted. Visitors do not wait: the elder serves
+// them on. What lasts longer, a profile, is finished all the same.
+const lastAnswers = time.Second
 
 // elderFD is what [exec.Cmd] makes of the first extra file: those before are the standard ones.
 const elderFD = 3
@@ -95,9 +99,10 @@ func (e *Engine) upgrade(ctx context.Context) (pid int, err error) {
 		return 0, heir.failed(ctx, err, p.Timeout)
 	}
 	// From here on there is no way back.
+	e.parts.letGo()
+	heir.offered.ClosePlain(lastAnswers)
 	e.parts.freeze()
 	heir.offered.LetGo()
-	e.parts.letGo()
 	// systemd believes the main process about its successor without NotifyAccess=all. The heir says the same.
 	e.notify(fmt.Sprintf("MAINPID=%d", heir.pid))
 	if err := heir.offered.Go(); err != nil {

@@ -34,6 +34,7 @@ func (e *Engine) closeSockets() {
 // takeOver waits for the elder to let go, and begins to accept. It returns false if ctx ended before.
 func (e *Engine) takeOver(ctx context.Context) bool {
 	if e.elder == nil {
+		e.serving.Store(true)
 		return true
 	}
 	// An elder that has died cannot be told. Somebody has to serve all the same.
@@ -46,6 +47,7 @@ func (e *Engine) takeOver(ctx context.Context) bool {
 	if err := e.parts.thaw(); err != nil {
 		e.log.Error("drains were not read again: those of a moment ago stand", "error", err)
 	}
+	e.serving.Store(true) // before anybody can ask
 	e.sockets.Begin()
 	return true
 }

@@ -150,9 +150,10 @@ func (h *Handover) Ready() error {
 	return nil
 }
 
-// LetGo gives up what only one process may do: QUIC packets come from the heir from now on, and plain listeners are closed.
-// Listeners of [Set.Open] go on until they are released.
-func (h *Handover) LetGo() {
+// ClosePlain closes the listeners of [Set.Listen], without the paths of unix sockets, when the heir is ready. Those who come
+// wait in the backlog until it begins. ClosePlain returns when all connections that were accepted have ended, at the latest
+// after the given time: then nobody talks to this process any more.
+func (h *Handover) ClosePlain(within time.Duration) {
 	h.set.mu.Lock()
 	var plains []*plain
 	for _, p := range h.set.plains {
@@ -163,6 +164,16 @@ func (h *Handover) LetGo() {
 		p.owned(false)
 		_ = p.Close()
 	}
+	late := time.NewTimer(within)
+	defer late.Stop()
+	for _, p := range plains {
+		p.wait(late.C)
+	}
+}
+
+// LetGo gives the reading of UDP sockets up: QUIC packets come through the heir from now on. Listeners of [Set.Open] go on until
+// they are released; who of the two accepts a connection does not matter.
+func (h *Handover) LetGo() {
 	for c, away := range h.away {
 		c.leave(away)
 	}

@@ -52,6 +52,7 @@ func finish(t testing.TB, h *Handover, heir *Set, e *Elder) {
 	if err := h.Ready(); err != nil {
 		t.Fatal(err)
 	}
+	h.ClosePlain(time.Minute)
 	h.LetGo()
 	if err := h.Go(); err != nil {
 		t.Fatal(err)
@@ -178,12 +179,23 @@ func TestUnixSocketIsHandedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := net.Dial("unix", path)
+	dialUnix := func() net.Conn {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	dialUnix()
+	served, err := a.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	dialUnix() // waits in the backlog
 	h, heir, e := offer(t, elder)
+	h.ClosePlain(time.Millisecond) // somebody talks to the elder, and longer than it waits
+	served.Close()
 	b, err := heir.Listen(ctx, "unix", path)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // plain is a listener of the net package that a successor can take over.
@@ -14,6 +16,21 @@ type plain struct {
 	name   string // among the sockets of its Set
 	closed chan struct{}
 	once   sync.Once
+	active atomic.Int64 // connections that are open or being accepted
+}
+
+// plainConn tells its listener when it is closed.
+type plainConn struct {
+	net.Conn
+
+	p    *plain
+	once sync.Once
+}
+
+// Close implements [net.Conn].
+func (c *plainConn) Close() error {
+	c.once.Do(func() { c.p.active.Add(-1) })
+	return c.Conn.Close()
 }
 
 // Listen opens a listener for what few visit, such as the admin socket: network is "unix" or "tcp". It has one owner, whose
@@ -41,7 +58,13 @@ func (s *Set) Listen(ctx context.Context, network, address string) (net.Listener
 func (p *plain) Accept() (net.Conn, error) {
 	select {
 	case <-p.set.begun:
-		return p.Listener.Accept()
+		p.active.Add(1) // before, so that no moment is left in which a connection is there and not counted
+		c, err := p.Listener.Accept()
+		if err != nil {
+			p.active.Add(-1)
+			return nil, err
+		}
+		return &plainConn{Conn: c, p: p}, nil
 	case <-p.closed:
 		return nil, net.ErrClosed
 	}
@@ -58,6 +81,19 @@ func (p *plain) Close() error {
 		err = p.Listener.Close()
 	})
 	return err
+}
+
+// wait waits for the end of the connections of a closed listener, until late.
+func (p *plain) wait(late <-chan time.Time) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for p.active.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-late:
+			return
+		}
+	}
 }
 
 // owned says whether the path of a unix socket is ours to remove.
