@@ -128,6 +128,12 @@ func (c *Conn) complete(p []byte) error {
 	case s != nil:
 		return c.takeTrailers(s, p)
 	case ignored:
+		c.mu.Lock()
+		err := c.control()
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
 		return c.decode(p, nil)
 	case !fresh:
 		return &ConnError{CodeStreamClosed, "HEADERS on a closed stream"}

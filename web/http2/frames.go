@@ -43,7 +43,11 @@ func (c *Conn) data(h header, p []byte) error {
 	if s == nil || s.ended {
 		c.giveBack(size)
 		if s == nil && c.forgotten(h.id) {
-			return nil
+			if c.allowance > 0 {
+				c.allowance--
+				return nil
+			}
+			return c.offend(weightLateData)
 		}
 		return c.streamError(h.id, CodeStreamClosed, "DATA after the end of the stream")
 	}

@@ -14,7 +14,8 @@ import "sync/atomic"
 //	4   a stream more than we allow
 //	4   each SETTINGS, and the fourth and later CONTINUATION of a block (CVE-2023-45288); an empty CONTINUATION 16
 //	4   an empty DATA frame that does not end its stream; 1 for one of less than eight bytes
-//	4   PING, PRIORITY, WINDOW_UPDATE and unknown frames beyond the allowance
+//	4   PING, PRIORITY, WINDOW_UPDATE and unknown frames beyond the allowance, and HEADERS on a stream that we reset
+//	1   DATA on a stream that we reset, beyond the allowance
 //	4   a DATA frame of ours that is shorter than 256 bytes because a window forced it to be (1-byte windows)
 //
 // The allowance is for frames that belong to honest traffic: each stream that is opened adds some, and each DATA frame that we
@@ -33,6 +34,7 @@ const (
 	weightEmptyData  = 4
 	weightTinyData   = 1
 	weightControl    = 4
+	weightLateData   = 1
 	weightSplinter   = 4
 
 	pointsPerGlitch = 4

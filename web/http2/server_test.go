@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -61,7 +60,7 @@ func (w *wire) Abort() {
 type server struct {
 	addr  string
 	cfg   *Config
-	conns atomic.Int64
+	ended chan error // of Serve
 }
 
 func config(change ...func(*Config)) *Config {
@@ -81,7 +80,7 @@ func serve(t testing.TB, secure *tls.Config, c *Config, handle func(*Stream)) *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: ln.Addr().String(), cfg: c}
+	s := &server{addr: ln.Addr().String(), cfg: c, ended: make(chan error, 1000)}
 	if c.Workers == nil {
 		c.Workers = NewWorkers(256)
 	}
@@ -105,8 +104,7 @@ func serve(t testing.TB, secure *tls.Config, c *Config, handle func(*Stream)) *s
 			open[nc] = true
 			mu.Unlock()
 			wg.Go(func() {
-				s.conns.Add(1)
-				_ = NewConn(&wire{Conn: nc, stall: 5 * time.Second}, c, handle).Serve()
+				s.ended <- NewConn(&wire{Conn: nc, stall: 2 * time.Second}, c, handle).Serve()
 				linger(nc)
 				mu.Lock()
 				delete(open, nc)
