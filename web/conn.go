@@ -177,15 +177,15 @@ func (c *conn) ready() bool {
 			return true
 		}
 		// Half a request is followed by another receive: an end that came along with it makes no edge of its own.
-		if !full && k.r == k.w {
+		if !full && k.r == k.w && c.sock.Drained() {
 			c.sock.Rest()
 			return c.park()
 		}
 	}
 }
 
-// await receives the first byte of a request where receiving waits, as it does over TLS: so that an idle connection holds no
-// buffer there either. The rest of what came with that byte costs no system call.
+// await receives the first byte of a request where receiving waits: so that an idle connection holds no buffer there either.
+// The rest of what came with that byte costs no system call.
 func (c *conn) await() bool {
 	if _, c.err = c.sock.Recv(c.first[:]); c.err != nil {
 		return false

@@ -2,6 +2,7 @@ package sock
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -10,8 +11,11 @@ import (
 )
 
 // Secure makes the connection speak TLS, as the server, from the next byte on. What was received before stays received. The
-// caller then completes the handshake on the returned connection; [Conn.Read] and [Conn.Write] go through it. Only the owner
-// calls it, outside Loop and before the first [Conn.Busy].
+// caller then completes the handshake on the returned connection; [Conn.Recv], [Conn.Read] and [Conn.Write] go through it.
+// Only the owner calls it, outside Loop and before the first [Conn.Busy].
+//
+// TLS can write and then park, too: crypto/tls keeps what it has of a record when the connection below says that there is no
+// more for now, as long as that is an error of the temporary kind, and goes on where it was at the next Read.
 func (c *Conn) Secure(config *tls.Config) (*tls.Conn, error) {
 	if err := c.register(); err != nil {
 		return nil, err
@@ -20,8 +24,7 @@ func (c *Conn) Secure(config *tls.Config) (*tls.Conn, error) {
 	b.step = b.stepRead
 	t := tls.Server(b, config)
 	var nc stream = t
-	c.fd = -1
-	c.secure = c.raw != nil
+	c.tls, c.below = t, b
 	c.nc.Store(&nc)
 	// An abort that came between the two had no TLS to wake, only what is below it; that is the same descriptor.
 	if c.Expired() {
@@ -30,12 +33,84 @@ func (c *Conn) Secure(config *tls.Config) (*tls.Conn, error) {
 	return t, nil
 }
 
+// recvTLS is Recv over TLS.
+func (c *Conn) recvTLS(p []byte) (int, error) {
+	b := c.below
+	b.inLoop = true
+	n, err := c.tls.Read(p)
+	b.inLoop = false
+	switch {
+	case n > 0:
+		if c.look.Load() != 0 {
+			c.look.Store(0)
+		}
+		if n < len(p) {
+			b.records.taken++
+		}
+		return n, nil
+	case err == errWait:
+		b.records.taken = b.records.complete
+		return 0, ErrAgain
+	}
+	return 0, err
+}
+
+// Drained reports whether nothing is known to be left behind a receive that got less than it asked for: over TLS one receive
+// brings one record, and more of them may have come by one system call.
+func (c *Conn) Drained() bool {
+	return c.tls == nil || c.fd < 0 || c.below.records.left == 0 && c.below.records.taken == c.below.records.complete
+}
+
+// records follows the records of TLS through the bytes that were received. RFC 8446 section 5.1:
+//
+//	type | legacy version (16) | length (16) | fragment
+type records struct {
+	head     [5]byte
+	have     int // bytes of head
+	left     int // bytes of the record that are still to come; of a head that has begun at least 1
+	complete int // records that came whole
+	taken    int // of them, what crypto/tls has given us; too few while others than data come
+}
+
+func (r *records) received(p []byte) {
+	for len(p) > 0 {
+		if r.have < len(r.head) {
+			n := copy(r.head[r.have:], p)
+			r.have += n
+			p = p[n:]
+			if r.left = 1; r.have < len(r.head) {
+				return
+			}
+			r.left = int(r.head[3])<<8 | int(r.head[4])
+		}
+		n := min(r.left, len(p))
+		r.left -= n
+		p = p[n:]
+		if r.left == 0 {
+			r.have = 0
+			r.complete++
+		}
+	}
+}
+
+// errWait is how below says that nothing is there to receive.
+var errWait net.Error = wait{}
+
+type wait struct{}
+
+func (wait) Error() string   { return ErrAgain.Error() }
+func (wait) Timeout() bool   { return true }
+func (wait) Temporary() bool { return true } // crypto/tls asks this one
+
 // below is what TLS reads from and writes to: the descriptor, by the same cheap calls as without TLS. It is only used where
 // crypto/tls allows: one reader, and one writer at a time.
 type below struct {
 	c      *Conn
 	fd     int // -1 on the plain path
 	stream stream
+
+	inLoop  bool // Recv: say errWait instead of waiting
+	records records
 
 	step func(uintptr) bool
 	p    []byte
@@ -45,23 +120,31 @@ type below struct {
 
 func (b *below) Read(p []byte) (int, error) {
 	if b.fd < 0 {
-		return b.stream.Read(p)
+		n, err := b.stream.Read(p)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = os.ErrDeadlineExceeded // without a file's name around it, so that crypto/tls knows it to be temporary
+		}
+		return n, err
 	}
 	if len(p) == 0 {
 		return 0, nil
 	}
 	b.p, b.n, b.err = p, 0, nil
-	err := b.c.raw.Read(b.step)
-	b.p = nil
-	if err != nil {
+	if b.inLoop {
+		if !b.stepRead(0) {
+			return 0, errWait
+		}
+	} else if err := b.c.raw.Read(b.step); err != nil {
 		return 0, err // the poller's own error, which crypto/tls knows to be temporary if it is a deadline's
 	}
+	b.p = nil
 	if b.err != nil {
 		return 0, b.err
 	}
 	if b.n == 0 {
 		return 0, io.EOF
 	}
+	b.records.received(p[:b.n])
 	return b.n, nil
 }
 

@@ -20,6 +20,7 @@
 package sock
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -56,9 +57,10 @@ type Conn struct {
 	Gone func() // called from another goroutine when the peer reset the connection while Busy; set before the first Busy
 
 	timer  *Timer
-	owner  any  // whoever serves the connection, for [Timer.Each]
-	fd     int  // -1 if all goes through nc
-	secure bool // nc is TLS, above the descriptor that raw is of
+	owner  any       // whoever serves the connection, for [Timer.Each]
+	fd     int       // -1 if all goes through nc
+	tls    *tls.Conn // nc, after Secure
+	below  *below    // what tls reads from
 	remote netip.AddrPort
 
 	nc  atomic.Pointer[stream] // nil before the connection had to wait; all that register sets is there once this is
@@ -150,6 +152,9 @@ func (c *Conn) Recv(p []byte) (int, error) {
 		}
 		return 0, err
 	}
+	if c.tls != nil {
+		return c.recvTLS(p)
+	}
 	n, err := recv(c.fd, p)
 	switch {
 	case err == syscall.EAGAIN:
@@ -165,7 +170,7 @@ func (c *Conn) Recv(p []byte) (int, error) {
 	return n, nil
 }
 
-// Waits reports whether [Conn.Recv] waits where it could say ErrAgain: on the plain path, and over TLS.
+// Waits reports whether [Conn.Recv] waits where it could say ErrAgain: on the plain path.
 func (c *Conn) Waits() bool { return c.fd < 0 }
 
 // Rest says that the owner waits behind a receive that got less than it asked for. The peer's end may have come along with
@@ -232,13 +237,13 @@ func (c *Conn) Waited() time.Duration { return c.waited }
 
 // Write writes all of p, waiting as long as it must.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.fd >= 0 {
-		return c.writeFD(c.fd, p)
+	switch {
+	case c.fd < 0:
+		return c.writePlain(p)
+	case c.tls != nil:
+		return c.tls.Write(p) // which comes back to writeFD
 	}
-	if c.secure {
-		return c.stream().Write(p) // which comes back to writeFD
-	}
-	return c.writePlain(p)
+	return c.writeFD(c.fd, p)
 }
 
 func (c *Conn) writeFD(fd int, p []byte) (int, error) {
@@ -405,7 +410,7 @@ func (c *Conn) Close() error {
 
 // CloseWrite sends the end, if the connection knows how.
 func (c *Conn) CloseWrite() (err error) {
-	if c.fd < 0 {
+	if c.fd < 0 || c.tls != nil {
 		if w, ok := c.stream().(interface{ CloseWrite() error }); ok { // TLS says it in its own words first
 			return w.CloseWrite()
 		}

@@ -68,7 +68,10 @@ func (x pipe) close() {
 }
 
 // CanSplice reports whether the kernel can move bytes from src to dst by itself.
-func CanSplice(dst, src *Conn) bool { return dst.fd >= 0 && src.fd >= 0 }
+func CanSplice(dst, src *Conn) bool { return dst.bare() && src.bare() }
+
+// bare reports whether what goes through the descriptor is what the peers mean.
+func (c *Conn) bare() bool { return c.fd >= 0 && c.tls == nil }
 
 // transfer is one Splice.
 type transfer struct {
