@@ -67,7 +67,7 @@ func (b *body) want(key string, v *value, k kind, form string) bool {
 	switch v.kind {
 	case k:
 		if k == text && v.secret {
-			b.d.fail(v.at, "Secret not allowed here", "%s is shown in the status and in logs, so it cannot be a secret. Secrets may stand in the values of header fields.", key)
+			b.d.fail(v.at, "Secret not allowed here", "%s is shown in the status and in logs, so it cannot be a secret. Secrets may stand in the values of header fields and of params, and where a key is asked for.", key)
 			return false
 		}
 		return true

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -110,7 +111,7 @@ func (d *decoder) doubtRoot(b *block, root string) {
 
 // badTry says why an entry of try names no file.
 func badTry(s string, last bool) string {
-	rest, path := strings.CutPrefix(s, "{path}")
+	rest, whole := strings.CutPrefix(s, "{path}")
 	switch {
 	case s == "=404":
 		if !last {
@@ -119,11 +120,11 @@ func badTry(s string, last bool) string {
 		return ""
 	case strings.HasPrefix(s, "="):
 		return "only \"=404\" ends a list"
-	case !path && !strings.HasPrefix(s, "/"):
+	case !whole && !strings.HasPrefix(s, "/"):
 		return "write \"{path}\", something behind it as in \"{path}.html\", or a name below root as in \"/index.php\""
 	case strings.ContainsAny(rest, "{}"):
 		return "{path} stands at the beginning, and there is nothing else in braces"
-	case !path && s == "/":
+	case !whole && s == "/":
 		return "the root is a directory; name a file in it"
 	case strings.ContainsAny(rest, "\x00?#"):
 		return "it is the name of a file, without a query; a script sees the query of the request anyway"
@@ -231,6 +232,6 @@ func (d *decoder) finishFiles(b *block, f *Files, fastcgi bool) {
 		if !strings.HasPrefix(f.ScriptRoot, "/") || strings.ContainsRune(f.ScriptRoot, 0) {
 			d.fail(v.at, "Not an absolute path", "%s: the FastCGI server is another program, so it needs the whole path, such as \"/var/www/public\".", v.show())
 		}
-		f.ScriptRoot = strings.TrimRight(f.ScriptRoot, "/")
+		f.ScriptRoot = path.Clean(f.ScriptRoot) // "/" of a php-fpm with chroot stays
 	}
 }
