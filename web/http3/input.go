@@ -1,0 +1,114 @@
+package http3
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/quicvarint"
+)
+
+// input reads the frames of a request. Bytes r to w of buf are unread.
+type input struct {
+	q     *quic.Stream
+	buf   []byte
+	r, w  int
+	ended bool // the client's FIN has come: nothing follows behind w
+}
+
+// fill reads more, at most until buf is full, and waits at most d; 0 is for ever.
+func (in *input) fill(d time.Duration) error {
+	if in.ended {
+		return io.EOF
+	}
+	if in.r > 0 {
+		in.w = copy(in.buf, in.buf[in.r:in.w])
+		in.r = 0
+	}
+	_ = in.q.SetReadDeadline(deadline(d))
+	n, err := in.q.Read(in.buf[in.w:])
+	in.w += n
+	switch {
+	case err == io.EOF:
+		in.ended = true
+		if n > 0 {
+			return nil
+		}
+	case n > 0:
+		return nil
+	}
+	return err
+}
+
+func deadline(d time.Duration) time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// grow makes room for n unread bytes.
+func (in *input) grow(n int) {
+	if n <= len(in.buf) {
+		return
+	}
+	b := make([]byte, n)
+	in.w = copy(b, in.buf[in.r:in.w])
+	in.r, in.buf = 0, b
+}
+
+// frame reads the beginning of a frame that is to come; io.EOF if none does.
+func (in *input) frame(d time.Duration) (typ, length uint64, err error) {
+	for {
+		p := in.buf[in.r:in.w]
+		if typ, n, err := quicvarint.Parse(p); err == nil {
+			if length, m, err := quicvarint.Parse(p[n:]); err == nil {
+				in.r += n + m
+				return typ, length, nil
+			}
+		}
+		if err := in.fill(d); err != nil {
+			if err == io.EOF && in.r < in.w {
+				return 0, 0, errCut
+			}
+			return 0, 0, err
+		}
+	}
+}
+
+// skip leaves out n bytes.
+func (in *input) skip(n uint64, d time.Duration) error {
+	for n > uint64(in.w-in.r) {
+		n -= uint64(in.w - in.r)
+		in.r, in.w = 0, 0
+		if err := in.fill(d); err == io.EOF {
+			return errCut
+		} else if err != nil {
+			return err
+		}
+	}
+	in.r += int(n)
+	return nil
+}
+
+// whole reads a payload of n bytes, which it returns as a part of buf.
+func (in *input) whole(n int, d time.Duration) ([]byte, error) {
+	in.grow(n)
+	for in.w-in.r < n {
+		if err := in.fill(d); err == io.EOF {
+			return nil, errCut
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	p := in.buf[in.r : in.r+n]
+	in.r += n
+	return p, nil
+}
+
+// errCut is a stream that ended inside of a frame (RFC 9114 section 7.1).
+var errCut = &ConnError{CodeFrame, "a stream ended in the middle of a frame"}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
