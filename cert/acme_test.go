@@ -438,6 +438,24 @@ func TestCAThatDiesDuringARenewal(t *testing.T) {
 	v.await(t, "dies.test", p.Roots(), first)
 }
 
+// With both, our own certificate serves until the CA's is there.
+func TestSelfSignedMeanwhile(t *testing.T) {
+	p, a, b := startCA(t, pebble.Options{})
+	p.Kill()
+	v := visit(t, a, b, Options{})
+	c := acmeConfig(t, p, "http-01", "both.test", "*.demand.test")
+	c.HTTP[0].TLS.SelfSigned = true
+	c.ACME.OnDemand = []string{"*.demand.test"}
+	load(t, v.Store, c)
+	v.run(t)
+	if leaf, err := v.get("both.test", nil); err != nil || leaf.Issuer.Organization == nil {
+		t.Errorf("certificate = %v (%v), want a self-signed one", leaf, err)
+	}
+	p.Restart()
+	v.await(t, "both.test", p.Roots(), nil)
+	v.await(t, "x.demand.test", p.Roots(), nil)
+}
+
 // A reload neither needs the CA nor obtains again what there is.
 func TestReloadsLeaveCertificatesAlone(t *testing.T) {
 	p, a, b := startCA(t, pebble.Options{})

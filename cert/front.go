@@ -34,8 +34,9 @@ type entry interface {
 
 // shown is a certificate as handshakes use it; it is never changed, only replaced.
 type shown struct {
-	tls  tls.Certificate // Leaf is set
-	mark [sha256.Size]byte
+	tls    tls.Certificate // Leaf is set
+	mark   [sha256.Size]byte
+	signed bool // by ourselves
 }
 
 // newShown reads the leaf that handshakes need again and again.
@@ -213,16 +214,22 @@ func (s *Store) choose(t *table, hello *tls.ClientHelloInfo) (*tls.Certificate, 
 	name := strings.ToLower(hello.ServerName)
 	b := t.blockFor(name)
 	best := b.best(name, hello, s.options.Now)
-	if name != "" && (best == nil || !best.covers(name)) && b.names != nil {
-		// Its certificate is a CA's that has not given it yet; another name's would only confuse.
-		if own, err := s.missing(hello.Context(), b, name); own != nil || err != nil {
+	if name != "" && b.names != nil && (best == nil || best.signed || !best.covers(name)) {
+		// Its certificate is a CA's that has not given it yet. What we signed for it ourselves serves meanwhile, if the block
+		// says so; another name's would only confuse.
+		own, err := s.missing(hello.Context(), b, name)
+		switch {
+		case own != nil:
 			best = own
-			if err != nil {
-				s.told.once(s.options.Now(), name, func() {
-					s.log.Warn("handshake was refused: no certificate", "name", name, "listen", t.address, "error", err)
-				})
-				return nil, fmt.Errorf("cert: no certificate for %s: %w", name, err)
+		case err != nil && (best == nil || !best.covers(name)):
+			about := name
+			if errors.Is(err, errTooMany) {
+				about = "" // of names that strangers make up there is no end
 			}
+			s.told.once(s.options.Now(), about, func() {
+				s.log.Warn("handshake was refused: no certificate", "name", name, "listen", t.address, "error", err)
+			})
+			return nil, fmt.Errorf("cert: no certificate for %s: %w", name, err)
 		}
 	}
 	if best == nil && b != t.fallback {
@@ -238,9 +245,9 @@ func (s *Store) choose(t *table, hello *tls.ClientHelloInfo) (*tls.Certificate, 
 	return &best.tls, nil
 }
 
-// best is the block's best certificate for name and the client: one that covers the name before one that does not, one that
-// the client can verify before one that it cannot, one that has not expired before one that has, ECDSA before RSA (whose
-// signatures cost us ten times as much).
+// best is the block's best certificate for name and the client: one that covers the name before one that does not, somebody
+// else's word before our own, one that the client can verify before one that it cannot, one that has not expired before one
+// that has, ECDSA before RSA (whose signatures cost us ten times as much).
 func (b *block) best(name string, hello *tls.ClientHelloInfo, now func() time.Time) *shown {
 	if len(b.entries) == 1 {
 		return b.entries[0].current()
@@ -256,6 +263,9 @@ func (b *block) best(name string, hello *tls.ClientHelloInfo, now func() time.Ti
 		}
 		points := 0
 		if name != "" && c.covers(name) {
+			points += 16
+		}
+		if !c.signed {
 			points += 8
 		}
 		if anyName.SupportsCertificate(&c.tls) == nil {

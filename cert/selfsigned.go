@@ -85,6 +85,7 @@ func (e *signed) refresh(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	c.signed = true
 	e.live.Store(c)
 	return nil
 }

@@ -61,7 +61,7 @@ func (s *slot) attach(c *shown, answer []byte) {
 }
 
 func (c *shown) stapled(answer []byte) *shown {
-	next := &shown{tls: c.tls, mark: c.mark}
+	next := &shown{tls: c.tls, mark: c.mark, signed: c.signed}
 	next.tls.OCSPStaple = answer
 	return next
 }
