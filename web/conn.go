@@ -66,10 +66,9 @@ type conn struct {
 	active atomic.Bool // a request is being served; read by the drain
 	guard  guard
 
-	proxied  bool // its first bytes say for whom it is
-	admitted bool // counted among the connections of its port
-	counted  bool // and of its client; see port.admit
-	first    [1]byte
+	proxied bool // its first bytes say for whom it is
+	place   place
+	first   [1]byte
 }
 
 // work is what a connection needs only while it works; idle connections share it.
@@ -406,5 +405,5 @@ func (c *conn) close() {
 		}
 	}
 	_ = c.sock.Close()
-	c.port.left(c)
+	c.port.leave(&c.place)
 }

@@ -45,7 +45,7 @@ func (c *conn) introduced() bool {
 	if a.IsValid() {
 		c.who.is(a)
 	}
-	if !c.port.admit(c) {
+	if !c.port.seat(&c.place, c.who.ip) {
 		c.w.stats.Refused.Add(1)
 		c.sock.Reset()
 		return false

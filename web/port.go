@@ -20,6 +20,7 @@ type port struct {
 	retired atomic.Bool
 	tls     atomic.Pointer[tls.Config] // nil is plain text
 	open    atomic.Int64
+	quic    *port3 // the same address over UDP, nil without HTTP/3; guarded by Web.mu
 
 	mu      sync.Mutex // guards clients
 	clients map[string]int
@@ -57,7 +58,7 @@ func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
 	c.who.is(client)
 	c.proxied = within(p.table.Load().proxies, c.who.addr)
 	// Whom a proxy speaks for is known once its header has come.
-	if !c.proxied && !p.admit(c) {
+	if !c.proxied && !p.seat(&c.place, c.who.ip) {
 		w.refuse(c)
 		return
 	}
@@ -99,8 +100,15 @@ func (w *Web) work(c *conn) {
 	}
 }
 
-// admit counts a connection, unless its port or its client has too many.
-func (p *port) admit(c *conn) bool {
+// place is what a connection takes up of the limits of its port.
+type place struct {
+	taken   bool
+	counted bool // among those of its client
+	ip      string
+}
+
+// seat counts a connection, unless the port or the client has too many.
+func (p *port) seat(at *place, ip string) bool {
 	l := &p.table.Load().settings.Limits
 	if l.Conns > 0 && p.open.Load() >= int64(l.Conns) {
 		return false
@@ -108,28 +116,29 @@ func (p *port) admit(c *conn) bool {
 	if l.ConnsPerClient > 0 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.clients[c.who.ip] >= l.ConnsPerClient {
+		if p.clients[ip] >= l.ConnsPerClient {
 			return false
 		}
-		p.clients[c.who.ip]++
-		c.counted = true
+		p.clients[ip]++
+		at.counted = true
 	}
 	p.open.Add(1)
-	c.admitted = true
+	at.taken, at.ip = true, ip
 	return true
 }
 
-func (p *port) left(c *conn) {
-	if !c.admitted {
+// leave is called when a connection has ended, seated or not.
+func (p *port) leave(at *place) {
+	if !at.taken {
 		return
 	}
 	p.open.Add(-1)
-	if !c.counted {
+	if !at.counted {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.clients[c.who.ip]--; p.clients[c.who.ip] <= 0 {
-		delete(p.clients, c.who.ip)
+	if p.clients[at.ip]--; p.clients[at.ip] <= 0 {
+		delete(p.clients, at.ip)
 	}
 }

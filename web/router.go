@@ -180,8 +180,8 @@ func (e *edits) saysTLS(h *config.HTTP) {
 		}
 		e.also("Strict-Transport-Security", v)
 	}
-	if _, port, ok := strings.Cut(h.Listen[0][strings.LastIndexByte(h.Listen[0], ':'):], ":"); ok && slices.Contains(h.Protocols, "h3") {
-		e.also("Alt-Svc", `h3=":`+port+`"; ma=86400`)
+	if _, port, ok := strings.Cut(h.Listen[0][strings.LastIndexByte(h.Listen[0], ':'):], ":"); ok && port != "0" && speaks3(h) { // else announce
+		e.also("Alt-Svc", altSvc(port))
 	}
 }
 

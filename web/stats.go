@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"skein/web/http2"
+	"skein/web/http3"
 )
 
 // Stats are the counters of the whole service. Those in the first group go up and down.
 type Stats struct {
 	Connections, InFlight, Tunnels atomic.Int64
+	QUICConnections                atomic.Int64 // among Connections
 
 	Accepted, Refused, AcceptErrors atomic.Uint64
 	Requests, Retries               atomic.Uint64
@@ -17,6 +19,10 @@ type Stats struct {
 
 	Handshakes, Resumed, HandshakeErrors atomic.Uint64 // TLS with clients; Resumed are among Handshakes
 	HTTP2                                http2.Stats
+	HTTP3                                http3.Stats
+	QUICHandshakeErrors                  atomic.Uint64 // also clients that went away; those that were completed are in Handshakes
+	QUICRetries                          atomic.Uint64 // clients that had to show that their address is their own
+	QUICRefused                          atomic.Uint64 // handshakes for which there was no room
 	ProxyErrors                          atomic.Uint64 // connections without the PROXY header that they should begin with
 	ScriptErrors                         atomic.Uint64 // requests whose script wrote to its standard error
 }

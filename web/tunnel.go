@@ -11,7 +11,7 @@ import (
 // asked for, is a broken answer: tunnelling it would let a member and a client talk past us.
 func (w *Web) tunnel(x *exchange, u *upstream, hop *hops) error {
 	to, ok := x.to.(*answerer1)
-	to2, ok2 := x.to.(*answerer2)
+	to2, ok2 := x.to.(opener)
 	if !ok && !ok2 || x.upgrade == nil || !strings.EqualFold(string(u.resp.Upgrade), string(x.upgrade)) {
 		x.line.cause = causeOriginBroken
 		w.fail(x, http.StatusBadGateway, "")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // webSocketKey makes a key for a handshake that we make in place of a client that needs none: RFC 8441 leaves the key out.
@@ -26,8 +27,25 @@ func webSocketAccept(key []byte) []byte {
 	return base64.StdEncoding.AppendEncode(nil, h.Sum(nil))
 }
 
-// tunnelStream joins a stream of an HTTP/2 connection to a member's upgraded connection.
-func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to *answerer2) error {
+// opener answers an extended CONNECT.
+type opener interface {
+	answerer
+	// webSocket is the key that we made for the handshake, and what the tunnel's bytes come by.
+	webSocket() (key []byte, s carrier)
+}
+
+// carrier is the reading side of a stream.
+type carrier interface {
+	Next() ([]byte, error)
+	NextTimeout(time.Duration)
+	StopReading()
+}
+
+func (a *answerer2) webSocket() (key []byte, s carrier) { return a.key, a.s }
+
+// tunnelStream joins a stream of an HTTP/2 or HTTP/3 connection to a member's upgraded connection.
+func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to opener) error {
+	key, s := to.webSocket()
 	var accept []byte
 	kept := u.resp.Fields[:0]
 	for _, f := range u.resp.Fields {
@@ -37,7 +55,7 @@ func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to *answerer2) e
 		}
 		kept = append(kept, f)
 	}
-	if !bytes.Equal(accept, webSocketAccept(to.key)) {
+	if !bytes.Equal(accept, webSocketAccept(key)) {
 		x.line.cause = causeOriginBroken
 		w.fail(x, http.StatusBadGateway, "")
 		return errCut
@@ -57,7 +75,7 @@ func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to *answerer2) e
 		return w.clientFailed(x, err)
 	}
 	idle := x.table.settings.Timeouts.Tunnel
-	to.s.NextTimeout(0) // what is idle is told by the member's connection, which both directions arm
+	s.NextTimeout(0) // what is idle is told by the member's connection, which both directions arm
 	u.sock.Ceiling(0)
 	u.sock.Progress(idle, 0)
 	u.sock.Arm(idle)
@@ -67,7 +85,7 @@ func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to *answerer2) e
 	var in int64
 	up.Go(func() {
 		for {
-			p, err := to.s.Next()
+			p, err := s.Next()
 			if err == io.EOF {
 				_ = u.sock.CloseWrite()
 				return
@@ -88,7 +106,7 @@ func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to *answerer2) e
 		to.abort()
 		u.sock.Abort()
 	}
-	to.s.StopReading()
+	s.StopReading()
 	up.Wait()
 	x.line.received += in
 	if err != nil && w.stopping.Load() {
@@ -98,7 +116,7 @@ func (w *Web) tunnelStream(x *exchange, u *upstream, hop *hops, to *answerer2) e
 }
 
 // tunnelDown moves what the member says until it ends.
-func (w *Web) tunnelDown(x *exchange, u *upstream, to *answerer2) error {
+func (w *Web) tunnelDown(x *exchange, u *upstream, to opener) error {
 	buf := u.buf
 	for {
 		n, err := u.sock.Read(buf)

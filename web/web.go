@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 	"skein/internal/sock"
 	"skein/pool"
 	"skein/web/http2"
+	"skein/web/http3"
 )
 
 // Options are what web needs of others.
@@ -59,6 +61,8 @@ type Web struct {
 	access  atomic.Pointer[accessLog]
 
 	compressor compressor
+	quic       quicPorts
+	streams3   sync.Pool // *stream3
 
 	dialing context.Context // of connections to members that are being opened
 	hangUp  context.CancelFunc
@@ -90,6 +94,8 @@ func New(log *slog.Logger, o Options) *Web {
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork
 	w.streams.New = newStream
+	w.streams3.New = newStream3
+	w.quic = quicPorts{buffers: http3.NewBuffers(), ports: map[string]*port3{}, conns: map[*conn3]struct{}{}}
 	w.workers = http2.NewWorkers(maxIdleWorkers)
 	w.bodies.New = func() any { return new([bodySize]byte) }
 	off, _ := openAccessLog("off", "", io.Discard)
@@ -119,10 +125,14 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 		return s
 	})
 	opened := map[string]*port{}
+	quics := map[string]*port3{} // by address, of those that speak HTTP/3 and did not yet
 	var log *accessLog
 	discard = func() {
 		for _, p := range opened {
 			p.l.Release()
+		}
+		for _, q := range quics {
+			w.leave3(q)
 		}
 		if log != nil {
 			log.close()
@@ -141,6 +151,29 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 			opened[address] = &port{address: address, l: l, clients: map[string]int{}}
 		}
 	}
+	bound := func(address string) net.Addr {
+		if p := opened[address]; p != nil {
+			return p.l.Addr()
+		}
+		return w.ports[address].l.Addr()
+	}
+	for _, h := range c.HTTP {
+		if !speaks3(h) {
+			continue
+		}
+		for _, address := range h.Listen {
+			if p := w.ports[address]; p != nil && p.quic != nil || quics[address] != nil {
+				continue
+			}
+			q, err := w.open3(ctx, address, bound(address))
+			if err != nil {
+				discard()
+				return nil, nil, fmt.Errorf("%s:%d: http %q: HTTP/3: %w", h.Pos.File, h.Pos.Line, h.Name, err)
+			}
+			quics[address] = q
+		}
+	}
+	announce3(tables, bound)
 	if a := w.access.Load(); a.format != c.Log.Access || a.path != c.Log.AccessFile {
 		if log, err = openAccessLog(c.Log.Access, c.Log.AccessFile, w.stdout); err != nil {
 			log = nil
@@ -148,16 +181,19 @@ func (w *Web) Prepare(ctx context.Context, c *config.Config, set *pool.Set) (com
 			return nil, nil, fmt.Errorf("%s:%d: log: %w", c.Log.Pos.File, c.Log.Pos.Line, err)
 		}
 	}
-	commit = func() { w.dialers = dialers; w.commit(c, set, tables, opened, log, fresh) }
+	commit = func() { w.dialers = dialers; w.commit(c, set, tables, opened, quics, log, fresh) }
 	return commit, discard, nil
 }
 
-func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, opened map[string]*port, log *accessLog, sites map[string]*SiteStats) {
+func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, opened map[string]*port, quics map[string]*port3, log *accessLog, sites map[string]*SiteStats) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.draining.Load() { // the stop came between Prepare and now
 		for _, p := range opened {
 			p.l.Release()
+		}
+		for _, q := range quics {
+			w.leave3(q)
 		}
 		if log != nil {
 			log.close()
@@ -185,6 +221,15 @@ func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, 
 		if tables[address] == nil {
 			delete(w.ports, address)
 			w.retire(p)
+			continue
+		}
+		if q := quics[address]; q != nil {
+			p.quic = q
+		} else if p.quic != nil && !tables[address].speaks3() {
+			w.retire3(p)
+		}
+		if w.running {
+			w.listen3(p)
 		}
 	}
 	if log != nil {
@@ -206,6 +251,7 @@ func (w *Web) serveBy(p *port, t *table) {
 func (w *Web) retire(p *port) {
 	p.retired.Store(true)
 	p.l.Release()
+	w.retire3(p)
 	w.nudgeIdle(func(c *conn) bool { return c.port == p })
 }
 
@@ -235,6 +281,7 @@ func (w *Web) Run(ctx context.Context) error {
 	w.mu.Lock()
 	w.running = true
 	for _, p := range w.ports {
+		w.listen3(p)
 		w.accepting.Go(func() { w.accept(p) })
 	}
 	w.mu.Unlock()
@@ -256,6 +303,7 @@ func (w *Web) shutDown() {
 	drain := w.drain
 	for a, p := range w.ports {
 		p.l.Release()
+		w.retire3(p)
 		delete(w.ports, a)
 	}
 	w.mu.Unlock()
@@ -298,6 +346,7 @@ func (w *Web) cutOff() {
 			c.guard.left()
 		}
 	})
+	w.each3(func(c *conn3) { go c.h.Abort() }) // which waits for the connection's own goroutine
 }
 
 // writeLog writes the access log once a second, or when much has gathered.

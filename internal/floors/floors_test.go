@@ -31,7 +31,7 @@ type floor struct {
 func house() []floor {
 	return []floor{
 		{
-			packages: []string{"internal/", "web/http1", "web/http2", "web/fastcgi", "redis/resp", "mysql/wire", "vip/vrrp", "deploy/envoy"},
+			packages: []string{"internal/", "web/http1", "web/http2", "web/http3", "web/fastcgi", "redis/resp", "mysql/wire", "vip/vrrp", "deploy/envoy"},
 			reason:   "wire codecs and small tools import nothing of ours: they can be read, tested and fuzzed alone",
 		},
 		{

@@ -79,6 +79,22 @@ func (r *Request) absoluteForm(t []byte) *Error {
 	return nil
 }
 
+// Target takes a target in origin form apart, or "*", for versions of HTTP whose codecs leave that to us: what an HTTP/1
+// request may ask for is what any request may. query is nil without "?".
+func Target(t []byte) (path, query []byte, err *Error) {
+	if len(t) == 1 && t[0] == '*' {
+		return t, nil, nil
+	}
+	if len(t) == 0 || t[0] != '/' {
+		return nil, nil, errTargetForm
+	}
+	var r Request
+	if err := r.path(t); err != nil {
+		return nil, nil, err
+	}
+	return r.Path, r.Query, nil
+}
+
 // path takes a path and what follows it.
 func (r *Request) path(t []byte) *Error {
 	i := 0

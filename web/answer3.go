@@ -1,0 +1,141 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"skein/internal/sock"
+	"skein/web/http1"
+	"skein/web/http3"
+)
+
+// answerer3 answers an exchange over HTTP/3.
+type answerer3 struct {
+	s     *http3.Stream
+	x     *exchange
+	block []byte // header block that is being made
+	begun bool
+	ended bool
+	key   []byte // Sec-WebSocket-Key that we made for an extended CONNECT
+	pace  pace
+	sent  int64 // what pace knows of
+}
+
+func (a *answerer3) interim(status int, fields []Field) error {
+	if a.begun || status == http.StatusSwitchingProtocols { // which HTTP/3 does not know (RFC 9114 section 4.5)
+		return nil
+	}
+	var h hops
+	if !h.collect(fields) {
+		return nil
+	}
+	// The upload may do this beside us: the block is its own.
+	return a.s.Interim(appendBlock3(http3.AppendStatus(nil, status), &answer{fields: fields, hops: &h}))
+}
+
+func (a *answerer3) begin(h *answer) error {
+	a.begun = true
+	a.x.line.status = h.status
+	b := appendBlock3(http3.AppendStatus(a.block[:0], h.status), h)
+	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
+		var room [20]byte
+		b = http3.AppendField(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
+	}
+	a.block = b
+	if err := a.s.Head(b); err != nil {
+		return err
+	}
+	if h.none {
+		a.ended = true
+		return a.judge(a.s.End(nil))
+	}
+	return nil
+}
+
+// appendBlock3 writes the fields of an answer's head as appendAnswer does for HTTP/1.
+func appendBlock3(b []byte, h *answer) []byte {
+	for i := range h.fields {
+		if f := &h.fields[i]; h.passes(f) {
+			b = http3.AppendField(b, f.Name, f.Value)
+		}
+	}
+	if h.edits != nil {
+		b = appendLines3(b, h.edits.append)
+	}
+	return appendLines3(b, h.extra)
+}
+
+// appendLines3 writes complete lines of ours, which are kept as HTTP/1 has them, as fields.
+func appendLines3(b, lines []byte) []byte {
+	for name, value := range http1.Lines(lines) {
+		b = http3.AppendField(b, name, value)
+	}
+	return b
+}
+
+func (a *answerer3) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	a.x.line.sent += int64(len(p))
+	return a.judge(a.s.Write(p))
+}
+
+func (a *answerer3) flush() error {
+	if !a.begun || a.ended {
+		return nil
+	}
+	return a.judge(a.s.Flush())
+}
+
+func (a *answerer3) end(trailers []Field) error {
+	if a.ended {
+		return nil
+	}
+	a.ended = true
+	var b []byte
+	if len(trailers) > 0 {
+		b = http3.AppendTrailers(nil)
+	}
+	for i := range trailers {
+		b = http3.AppendField(b, trailers[i].Name, trailers[i].Value)
+	}
+	return a.judge(a.s.End(b))
+}
+
+// judge holds the minimum rate against the time that the client has let us wait.
+func (a *answerer3) judge(err error) error {
+	if err != nil {
+		return err
+	}
+	n := a.x.line.sent - a.sent
+	a.sent = a.x.line.sent
+	if !a.pace.moved(int(n), a.s.Waited()-a.pace.waited) {
+		return sock.ErrSlow
+	}
+	return nil
+}
+
+// abort resets the stream: no client takes what it has for the whole answer then (RFC 9114 section 4.1.1).
+func (a *answerer3) abort() {
+	a.ended = true
+	if a.x.guard.hasLeft() {
+		a.s.Reset(http3.CodeRequestCancelled)
+		return
+	}
+	a.s.Reset(http3.CodeInternal)
+}
+
+// done makes sure that the client is told an end.
+func (a *answerer3) done() {
+	if !a.ended {
+		a.abort()
+	}
+}
+
+// webSocket implements opener. A tunnel lives as long as its ends like: the ceiling of requests is not for it.
+func (a *answerer3) webSocket() (key []byte, s carrier) {
+	a.s.SetDeadline(time.Time{})
+	return a.key, a.s
+}
