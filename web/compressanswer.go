@@ -20,6 +20,7 @@ type compressed struct {
 	took     bool   // something was written
 	dirty    bool   // something was written since the last flush
 	begun    bool   // the head was passed on
+	failed   bool   // the client half takes no more
 }
 
 // maxKeptOut is how large a buffer may be that is kept for the next answer.
@@ -64,7 +65,9 @@ func (c *compressed) flush() error {
 	if err := c.pass(); err != nil {
 		return err
 	}
-	return c.to.flush()
+	err := c.to.flush()
+	c.failed = err != nil
+	return err
 }
 
 // pass gives the client half what there is.
@@ -80,7 +83,9 @@ func (c *compressed) pass() error {
 	if len(b) == 0 {
 		return nil
 	}
-	return c.to.write(b)
+	err := c.to.write(b)
+	c.failed = err != nil
+	return err
 }
 
 func (c *compressed) end(trailers []Field) error {
@@ -104,14 +109,19 @@ func (c *compressed) end(trailers []Field) error {
 	return c.to.end(trailers)
 }
 
-// abort leaves the compressed stream without its end, whatever the client half does to say that something is missing: a
-// decoder must not take it for complete either.
+// abort hands out what there is and leaves the compressed stream without its end, whatever the client half does to say that
+// something is missing: a decoder must not take it for complete either.
 func (c *compressed) abort() {
 	defer c.leave()
-	if c.x.line.cause == causePanic {
-		c.giveBack(nil)
+	switch {
+	case c.x.line.cause == causePanic:
+		c.giveBack(nil) // nobody knows what state it is in
+	case c.dirty && !c.failed:
+		_ = c.encoder.Flush()
 	}
-	_ = c.pass()
+	if !c.failed {
+		_ = c.pass()
+	}
 	c.to.abort()
 }
 
