@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -139,6 +140,9 @@ func (d *decoder) readChallenges(b *block, a *ACME) {
 	// A name without a slash is looked for in PATH, as a shell does.
 	if len(a.DNS) > 0 && strings.Contains(a.DNS[0], "/") {
 		a.DNS[0] = d.rooted(a.DNS[0])
+		if st, err := os.Stat(a.DNS[0]); d.o.ReadFile == nil && !b.scope.elsewhere && (err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0) {
+			d.warn(b.where("dns"), "Program not there", "%s is no program that can be run. Until it is, no certificate is obtained through dns-01.", a.DNS[0])
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type Problem struct {
 
 	rng    hcl.Range
 	source *lineIndex // nil if the file could not be read
+	hide   bool       // its lines have something that nobody may know
 }
 
 // same says whether two problems tell people the same.
@@ -172,6 +173,12 @@ func (r *report) fail(rng hcl.Range, summary, detail string, args ...any) {
 	r.add(SeverityError, rng, summary, detail, args...)
 }
 
+// failHidden is fail for a place whose lines are not shown: errors end up in logs.
+func (r *report) failHidden(rng hcl.Range, summary, detail string, args ...any) {
+	r.fail(rng, summary, detail, args...)
+	r.problems[len(r.problems)-1].hide = true
+}
+
 // warn records a doubt; it does not stop the file from being used.
 func (r *report) warn(rng hcl.Range, summary, detail string, args ...any) {
 	r.add(SeverityWarning, rng, summary, detail, args...)
@@ -214,7 +221,9 @@ func (r *report) finish() []Problem {
 	source := newLineIndex(r.src)
 	for i := range r.problems {
 		p := &r.problems[i]
-		p.source = source
+		if !p.hide {
+			p.source = source
+		}
 		if r.block != nil {
 			p.Block = r.block(p.rng.Start.Byte)
 		}

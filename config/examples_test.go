@@ -26,7 +26,7 @@ func examples(t *testing.T) []string {
 // exampleOptions gives every example the certificates that it names, as no key belongs into a repository.
 func exampleOptions(t *testing.T) Options {
 	t.Helper()
-	cert, key := testPair(t, "example.com", time.Now().Add(time.Hour))
+	cert, key := testPair(t, time.Now().Add(time.Hour), "shop.example.com", "*.shop.example.com")
 	return Options{Policies: policies(), Node: "lb1", SecretDirs: exampleSecrets(t), ReadFile: func(path string) ([]byte, error) {
 		data, err := readRegular(path, maxFile)
 		switch ext := filepath.Ext(path); {

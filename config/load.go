@@ -232,6 +232,9 @@ func (d *decoder) file(root *body) *Config {
 	blocks := d.readHTTP(https, placed, c)
 	d.readPools(root.all("pool"), c)
 	d.readTLS(root.all("tls"), c)
+	for _, p := range blocks {
+		d.covered(p)
+	}
 	d.senders()
 	slices.SortStableFunc(c.Pools, func(a, b *Pool) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 	c.Servers = append(c.Servers, d.literalServers(c.Pools)...)

@@ -16,6 +16,13 @@ func TestSchema(t *testing.T) {
 		lang[b.Path] = b
 	}
 	root := schemaOf(t, lang, "")
+	defs := schema{}
+	for path := range lang {
+		if path != "" {
+			defs[path] = schemaOf(t, lang, path)
+		}
+	}
+	root["$defs"] = defs
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "skein.json"
 	var want bytes.Buffer
@@ -48,7 +55,7 @@ func schemaOf(t *testing.T, lang map[string]Block, path string) schema {
 		props[k.Name] = s
 	}
 	for _, kind := range b.Blocks {
-		inner := schemaOf(t, lang, child(path, kind))
+		inner := schema{"$ref": "#/$defs/" + child(path, kind)}
 		if lang[child(path, kind)].Label != "" {
 			inner = schema{"type": "object", "additionalProperties": oneOrMore(inner)}
 		}

@@ -32,7 +32,7 @@ func (b *body) key(name string, v value) string {
 		b.d.fail(v.at, "Wrong kind of value", "%s is secret(\"name\"), not %s.", name, v.show())
 		return ""
 	case !v.secret && !v.loose:
-		b.d.fail(v.at, "Secret in the file", "%s is secret, and everybody who may read this file would know it. Put it into a file of its own in %s and write secret(\"name\").",
+		b.d.failHidden(v.at, "Secret in the file", "%s is secret, and everybody who may read this file would know it. Put it into a file of its own in %s and write secret(\"name\").",
 			name, b.d.secretPlaces())
 		return ""
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"maps"
 	"os"
@@ -32,8 +33,9 @@ func tlsBlocks() []Block {
 type certified struct {
 	*TLS
 	at   hcl.Range
-	used bool // by any block
-	here bool // by a block that is placed on this node
+	used bool              // by any block
+	here bool              // by a block that is placed on this node
+	leaf *x509.Certificate // nil until its files were read, and if they are wrong
 }
 
 // nameTLS makes every tls block known, so that http blocks can refer to it.
@@ -68,9 +70,33 @@ func (d *decoder) readTLS(blocks []*block, c *Config) {
 				d.fail(b.labelAt, "Missing "+key, "%s needs both cert and key: cert = \"shop.pem\", key = \"shop.key\".", b.title())
 			}
 		}
-		d.readPair(b.body)
+		if cert, _ := d.readPair(b.body); cert != nil {
+			p, _ := pem.Decode(cert) // the first is a certificate: readPair has used it
+			t.leaf, _ = x509.ParseCertificate(p.Bytes)
+		}
 		if t.here {
 			c.TLS = append(c.TLS, t.TLS)
+		}
+	}
+}
+
+// covered warns if no certificate of a block has one of its hosts. A CA's certificates have what they are asked for.
+func (d *decoder) covered(p *placedHTTP) {
+	if p.TLS == nil || p.TLS.ACME || p.TLS.SelfSigned {
+		return
+	}
+	var leaves []*x509.Certificate
+	for _, t := range p.TLS.Certificates {
+		leaf := d.certs[t.Name].leaf
+		if leaf == nil {
+			return // what is wrong with it was reported
+		}
+		leaves = append(leaves, leaf)
+	}
+	for i, host := range p.Hosts {
+		sample := strings.Replace(host, "*", "any", 1)
+		if len(leaves) > 0 && !slices.ContainsFunc(leaves, func(c *x509.Certificate) bool { return c.VerifyHostname(sample) == nil }) {
+			d.warn(p.hostAt[i].at, "No certificate for the host", "No certificate that tls names is one for %q. Clients will refuse what they get.", host)
 		}
 	}
 }

@@ -17,11 +17,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// testPair makes a certificate of its own for a host, and its key, in PEM form. It is valid for two days.
-func testPair(t *testing.T, host string, until time.Time) (cert, key []byte) {
+// testPair makes a certificate of its own for hosts, and its key, in PEM form. It is valid for two days.
+func testPair(t *testing.T, until time.Time, hosts ...string) (cert, key []byte) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -31,7 +30,7 @@ func testPair(t *testing.T, host string, until time.Time) (cert, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: mathbig.NewInt(1), DNSNames: []string{host}, NotBefore: until.Add(-48 * time.Hour), NotAfter: until}
+	c := &x509.Certificate{SerialNumber: mathbig.NewInt(1), DNSNames: hosts, NotBefore: until.Add(-48 * time.Hour), NotAfter: until}
 	raw, err := x509.CreateCertificate(rand.Reader, c, c, &k.PublicKey, k)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +49,7 @@ func newPlace(t *testing.T) testPlace {
 	t.Helper()
 	p := testPlace{t, t.TempDir(), Options{}}
 	p.o.SecretDirs = []string{filepath.Join(p.dir, "secrets")}
-	cert, key := testPair(t, "a.example.com", time.Now().Add(24*time.Hour))
+	cert, key := testPair(t, time.Now().Add(24*time.Hour), "a.example.com")
 	p.write("shop.pem", string(cert))
 	p.write("shop.key", string(key))
 	p.write("secrets/new", strings.Repeat("new hunter2 ", 4))
@@ -213,7 +212,11 @@ func TestPairs(t *testing.T) {
 	for name, until := range map[string]time.Time{
 		"other": time.Now().Add(time.Hour), "expired": time.Now().Add(-time.Hour), "early": time.Now().Add(72 * time.Hour),
 	} {
-		cert, key := testPair(t, "b.example.com", until)
+		host := "a.example.com"
+		if name == "other" {
+			host = "b.example.com"
+		}
+		cert, key := testPair(t, until, host)
 		p.write(name+".pem", string(cert))
 		p.write(name+".key", string(key))
 	}
@@ -234,6 +237,7 @@ func TestPairs(t *testing.T) {
 		{"expired.pem", "expired.key", "", "Certificate has expired"},
 		{"early.pem", "early.key", "", "Certificate not valid yet"},
 		{"shop.pem", "open.key", "", "Key readable by everybody"},
+		{"other.pem", "other.key", "", "No certificate for the host"},
 	} {
 		const site = `
 tls "a" {
@@ -242,6 +246,7 @@ tls "a" {
 }
 http "a" {
   listen  = ":443"
+  hosts   = ["a.example.com"]
   tls     = tls.a
   servers = ["10.0.0.1:80"]
 }`
@@ -291,7 +296,7 @@ http "shop" {
 }`
 	fresh := func(cert, key string) {
 		t.Helper()
-		c, k := testPair(t, "b.example.com", time.Now().Add(time.Hour))
+		c, k := testPair(t, time.Now().Add(time.Hour), "b.example.com")
 		p.write(cert, string(c))
 		if key != "" {
 			p.write(key, string(k))
@@ -424,82 +429,28 @@ http "php" {
 	}
 }
 
-func TestMemberTLS(t *testing.T) {
+// TestCovered: a wildcard of a certificate is for one label, and one of a block's hosts needs one of a certificate's.
+func TestCovered(t *testing.T) {
 	p := newPlace(t)
-	c := p.good(`
-pool "web" {
-  servers  = ["10.0.0.1:443"]
-  protocol = "h2"
-  tls {
-    ca   = "shop.pem"
-    name = "Origin.internal."
-    cert = "shop.pem"
-    key  = "shop.key"
-  }
-  check {
-    https = "/up"
-  }
-}
-pool "plain" {
-  servers = ["10.0.0.1:443"]
-  tls {
-  }
-  check {
-    https = "/up"
-    host  = "own.example.com"
-  }
-}
-pool "proxied" {
-  servers    = ["10.0.0.1:80"]
-  send_proxy = true
-}
-pool "php" {
-  servers  = ["unix:/run/php.sock", "10.0.0.1"]
-  port     = 9000
-  protocol = "fastcgi"
+	cert, key := testPair(t, time.Now().Add(time.Hour), "*.example.com")
+	p.write("wild.pem", string(cert))
+	p.write("wild.key", string(key))
+	for host, want := range map[string]int{
+		"a.example.com": 0, "*.example.com": 0, "A.EXAMPLE.COM": 0, "example.com": 1, "a.b.example.com": 1, "*.b.example.com": 1, "192.0.2.1": 1,
+	} {
+		c := p.good(fmt.Sprintf(`
+tls "wild" {
+  cert = "wild.pem"
+  key  = "wild.key"
 }
 http "a" {
-  listen = ":80"
-  pool   = pool.web
-  route "/plain" {
-    pool = pool.plain
-  }
-  route "/proxied" {
-    pool = pool.proxied
-  }
-  route "/php" {
-    pool = pool.php
-    files {
-      root = "."
-    }
-  }
-}`)
-	cert := p.read("shop.pem")
-	web, plain, proxied, php := c.Pools[0], c.Pools[1], c.Pools[2], c.Pools[3]
-	if diff := cmp.Diff(&MemberTLS{CA: cert, Name: "origin.internal", Cert: cert, Key: p.read("shop.key"), Verify: true}, web.TLS); diff != "" {
-		t.Errorf("tls (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(&MemberTLS{Verify: true}, plain.TLS); diff != "" {
-		t.Errorf("empty tls (-want +got):\n%s", diff)
-	}
-	// Checks believe whom the pool believes, unless they say something else.
-	if web.Check.Host != "origin.internal" || string(web.Check.CA) != string(cert) || plain.Check.Host != "own.example.com" || plain.Check.CA != nil {
-		t.Errorf("checks: %+v, %+v", web.Check, plain.Check)
-	}
-	for _, tt := range []struct {
-		*Pool
-		protocol  string
-		keepalive int
-	}{{web, "h2", 256}, {plain, "http/1.1", 256}, {proxied, "http/1.1", 0}, {php, "fastcgi", 0}} {
-		if tt.Protocol != tt.protocol || tt.KeepAlive != tt.keepalive {
-			t.Errorf("pool %s: %s, keepalive %d; want %s and %d", tt.Name, tt.Protocol, tt.KeepAlive, tt.protocol, tt.keepalive)
+  listen  = ":443"
+  hosts   = %q
+  tls     = tls.wild
+  servers = ["10.0.0.1:80"]
+}`, host))
+		if len(c.Warnings) != want {
+			t.Errorf("%s: %d warnings, want %d\n%s", host, len(c.Warnings), want, Text(c.Warnings))
 		}
-	}
-	want := []Member{
-		{Server: &Server{Name: "unix:/run/php.sock", Unix: "/run/php.sock", Weight: 1}, Weight: 1},
-		{Server: &Server{Name: "10.0.0.1", Host: "10.0.0.1", Weight: 1}, Port: 9000, Weight: 1},
-	}
-	if diff := cmp.Diff(want, php.Members, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("members (-want +got):\n%s", diff)
 	}
 }
