@@ -100,15 +100,10 @@ func (s *Store) missing(ctx context.Context, b *block, name string) (*shown, err
 		return nil, errNotYet
 	}
 	live := s.live.Load()
-	if live == nil || live.ca == nil || !live.rules.allow(name) || !b.takes(name) || !plausible(name) {
+	if live == nil || live.ca == nil || !live.rules.allow(name) || !plausible(name) {
 		return nil, nil
 	}
 	return s.demanded(ctx, live.ca, name)
-}
-
-// takes says whether the block is for name.
-func (b *block) takes(name string) bool {
-	return len(b.hosts) == 0 || slices.Contains(b.hosts, name) || rules(b.hosts).allow(name)
 }
 
 // plausible says whether name can be a host's: it goes into storage keys and to a CA.

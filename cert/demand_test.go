@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ func TestOnDemand(t *testing.T) {
 	v := visit(t, a, b, Options{})
 	v.retry.refused = []time.Duration{time.Hour}
 	c := acmeConfig(t, p, "tls-alpn-01", "*.shop.test", "main.test")
-	c.ACME.OnDemand = []string{"*.shop.test", "other.test"} // no block takes other.test
+	c.ACME.OnDemand = []string{"*.shop.test", "other.test"} // which is no block's host
 	load(t, v.Store, c)
 	v.run(t)
 	v.await(t, "main.test", roots, nil)
@@ -48,7 +49,7 @@ func TestOnDemand(t *testing.T) {
 	}
 
 	// Names that nobody allowed get what they get without ACME, and no order.
-	for _, name := range []string{"stranger.test", "other.test", "shop.test", "under_score.shop.test", "-.shop.test"} {
+	for _, name := range []string{"stranger.test", "shop.test", "under_score.shop.test", "-.shop.test"} {
 		leaf, err := v.get(name, nil)
 		if err != nil {
 			t.Errorf("handshake for %s: %v, want the default certificate", name, err)
@@ -58,6 +59,10 @@ func TestOnDemand(t *testing.T) {
 	}
 	if st := v.Status(); len(st) != 2 || st[1].Source != "on-demand" || st[1].Names[0] != "one.shop.test" {
 		t.Errorf("Status = %+v, want main.test and one.shop.test", st)
+	}
+
+	if _, err := v.get("other.test", roots); err != nil {
+		t.Errorf("handshake for a name on demand that is no block's host: %v", err)
 	}
 
 	// The CA refuses: an alert, and at once the next times, without another order.
@@ -183,6 +188,21 @@ func TestNodesShareStorage(t *testing.T) {
 				t.Errorf("both nodes together ordered %d certificates, want 1", n)
 			}
 		})
+	}
+}
+
+// Names that a file covers are no business of the CA.
+func TestFilesBeforeACME(t *testing.T) {
+	s, _ := newStore(t, Options{})
+	c := sites(site(&config.Front{ACME: true, Certificates: []*config.TLS{newTestCA(t, "ca").files(t, t.TempDir(), "a", "p256", "a.test", "*.b.test")}}, "a.test", "x.b.test", "c.test"))
+	c.ACME = &config.ACME{Directory: "https://127.0.0.1:1/", Storage: t.TempDir()}
+	load(t, s, c)
+	if got := slices.Sorted(maps.Keys(s.names)); !slices.Equal(got, []string{"c.test"}) {
+		t.Errorf("names to obtain = %v, want c.test", got)
+	}
+	c.HTTP[0].TLS.ACME, c.ACME = true, nil
+	if _, _, err := s.Prepare(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), "no acme block") {
+		t.Errorf("Prepare without acme = %v, want that there is none", err)
 	}
 }
 

@@ -110,6 +110,7 @@ type table struct {
 	exact      map[string]*block
 	wild       map[string]*block // by ".example.com"
 	fallback   *block
+	acme       bool // some block's certificates come from a CA: names on demand need not be a block's
 	inner      *tls.Config
 	validation *tls.Config
 	context    []byte // separates ticket keys
@@ -134,6 +135,7 @@ func (t *table) add(b *block, h *config.HTTP) error {
 		}
 	}
 	t.blocks = append(t.blocks, b)
+	t.acme = t.acme || b.names != nil
 	for _, host := range b.hosts {
 		if suffix, ok := strings.CutPrefix(host, "*"); ok {
 			t.wild[suffix] = b
@@ -194,27 +196,27 @@ func (t *table) finish(s *Store) {
 	s.tickets.set(t)
 }
 
-// blockFor finds the block that a name belongs to.
-func (t *table) blockFor(name string) *block {
+// blockFor finds the block that a name belongs to; named says that it is one of the block's hosts.
+func (t *table) blockFor(name string) (b *block, named bool) {
 	if b := t.exact[name]; b != nil {
-		return b
+		return b, true
 	}
 	for i := range len(name) {
 		if name[i] == '.' {
 			if b := t.wild[name[i:]]; b != nil && i > 0 {
-				return b
+				return b, true
 			}
 		}
 	}
-	return t.fallback
+	return t.fallback, false
 }
 
 // choose is GetCertificate of every listener.
 func (s *Store) choose(t *table, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(hello.ServerName)
-	b := t.blockFor(name)
+	b, named := t.blockFor(name)
 	best := b.best(name, hello, s.options.Now)
-	if name != "" && b.names != nil && (best == nil || best.signed || !best.covers(name)) {
+	if name != "" && (b.names != nil || !named && t.acme) && (best == nil || best.signed || !best.covers(name)) {
 		// Its certificate is a CA's that has not given it yet. What we signed for it ourselves serves meanwhile, if the block
 		// says so; another name's would only confuse.
 		own, err := s.missing(hello.Context(), b, name)

@@ -170,7 +170,7 @@ func TestBlocksOfOneListenerMustAgree(t *testing.T) {
 func TestSelfSigned(t *testing.T) {
 	now := time.Now()
 	s, _ := newStore(t, Options{Now: func() time.Time { return now }})
-	h := site(&config.Front{SelfSigned: true}, "a.test", "*.b.test")
+	h := site(&config.Front{SelfSigned: true}, "a.test", "*.b.test", "192.0.2.1")
 	h.Listen = []string{":443", "10.1.2.3:443", "[fd00::1]:443"}
 	load(t, s, sites(h))
 	get := func(address, name string) *x509.Certificate {
@@ -182,13 +182,13 @@ func TestSelfSigned(t *testing.T) {
 		return state.PeerCertificates[0]
 	}
 	c := get(":443", "a.test")
-	for _, name := range []string{"a.test", "x.b.test", "localhost", "127.0.0.1", "::1"} {
+	for _, name := range []string{"a.test", "x.b.test", "localhost", "127.0.0.1", "::1", "192.0.2.1"} {
 		if err := c.VerifyHostname(name); err != nil {
 			t.Errorf("certificate is not for %s: %v", name, err)
 		}
 	}
 	for address, ip := range map[string]string{"10.1.2.3:443": "10.1.2.3", "[fd00::1]:443": "fd00::1"} {
-		if c := get(address, ""); len(c.IPAddresses) != 1 || !c.IPAddresses[0].Equal(net.ParseIP(ip)) {
+		if c := get(address, ""); len(c.IPAddresses) != 2 || !c.IPAddresses[0].Equal(net.ParseIP(ip)) {
 			t.Errorf("certificate of %s is for %v, want %s", address, c.IPAddresses, ip)
 		}
 	}

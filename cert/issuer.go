@@ -68,7 +68,7 @@ func (s *Store) nextAuthority(c *config.Config) (*authority, error) {
 		a.Challenges = []string{"tls-alpn-01", "http-01"}
 	}
 	if a.Storage == "" {
-		a.Storage = filepath.Join(c.State, "certificates")
+		a.Storage = filepath.Join(c.State, "acme")
 	}
 	if s.ca != nil && reflect.DeepEqual(s.ca.config, a) {
 		return s.ca, nil

@@ -72,7 +72,7 @@ func (s *Store) prepareManaged(n *next, h *config.HTTP, b *block) error {
 	}
 	b.names = map[string]*managed{}
 	for _, host := range h.Hosts {
-		if n.rules.allow(host) || slices.Contains(n.rules, host) {
+		if n.rules.allow(host) || slices.Contains(n.rules, host) || n.hasFile(h.TLS, host) {
 			continue
 		}
 		if strings.HasPrefix(host, "*.") && n.ca.client.ChallengeSolvers[acme.ChallengeTypeDNS01] == nil {
@@ -88,10 +88,18 @@ func (s *Store) prepareManaged(n *next, h *config.HTTP, b *block) error {
 		b.names[host] = m
 		b.entries = append(b.entries, m)
 	}
-	if len(b.names) == 0 && len(n.rules) == 0 {
+	if len(h.Hosts) == 0 && len(n.rules) == 0 {
 		return errors.New("acme needs to know for what: give the block hosts, or acme on_demand")
 	}
 	return nil
+}
+
+// hasFile says whether a certificate from files covers host, so that no CA need be asked.
+func (n *next) hasFile(f *config.Front, host string) bool {
+	return slices.ContainsFunc(f.Certificates, func(c *config.TLS) bool {
+		read := n.read[n.files[fileKey{c.Cert, c.Key}]]
+		return read != nil && read.covers(sampleOf(host))
+	})
 }
 
 // loadManaged shows what storage has already, so that the first handshake finds it. What cannot be read in time comes later.

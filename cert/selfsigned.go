@@ -35,7 +35,14 @@ func (s *Store) prepareSigned(n *next, hosts []string, address string) (*signed,
 	}
 	e := s.signed[k]
 	if e == nil {
-		e = &signed{hosts: append(slices.Clone(hosts), "localhost"), ips: listenIPs(address)}
+		e = &signed{ips: listenIPs(address)}
+		for _, host := range append(slices.Clone(hosts), "localhost") {
+			if ip := net.ParseIP(host); ip != nil {
+				e.ips = append(e.ips, ip)
+			} else {
+				e.hosts = append(e.hosts, host)
+			}
+		}
 		if err := e.refresh(s.options.Now()); err != nil {
 			return nil, err
 		}
