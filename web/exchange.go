@@ -41,6 +41,7 @@ type exchange struct {
 	route  *route
 	hops   *hops  // of the request
 	script script // for a FastCGI member
+	code   uint32 // with which the member reset its stream, for clients whose protocol has such codes (RFC 9113 section 7)
 	line   record
 	answer answer
 }

@@ -126,6 +126,8 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 		u, err := w.connect(x, m, fresh, cfg.Timeouts.Connect)
 		if err != nil && w.stopping.Load() {
 			return &failure{cause: causeShutdown}
+		} else if errors.Is(err, errBusy) {
+			return &failure{http.StatusServiceUnavailable, causeQueueTimeout, true, true} // it works, and as much as it likes to
 		} else if err != nil {
 			w.health.Failure(p, m, health.ConnectFailed)
 			f := &failure{http.StatusBadGateway, causeConnect, true, true}
@@ -151,6 +153,7 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 		x.guard.busy(true)
 		err = u.exchange(x, k.head, k.ans)
 		x.line.first = time.Since(start)
+		w.judge(u, err)
 		if err == nil {
 			k.ans = u.buf
 			w.relay(x, u, p, m, cfg, idle, prefer, start.Add(x.line.first))

@@ -54,6 +54,7 @@ func (w *Web) closeIdle(set *pool.Set) {
 		for _, u := range i.expire(now-d, !live) {
 			u.close()
 		}
+		i.links.expire(now-d, !live)
 		if !live {
 			w.idles.Delete(m)
 		}

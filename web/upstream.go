@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"sync"
@@ -31,6 +32,8 @@ type upstream struct {
 	member *pool.Member
 	dial   *dialer // what opened it
 	wire   wire
+	secure *tls.Conn     // what sock is of; nil for plain text
+	stream *memberStream // instead of sock, on a connection that others share
 	reused bool
 	rested time.Duration // when it was put to rest, in the timer's time
 
@@ -63,6 +66,9 @@ func (u *upstream) exchange(x *exchange, head, buf []byte) error {
 	u.x, u.head, u.buf, u.r, u.w = x, head, buf, 0, 0
 	u.phase, u.err, u.sent, u.first, u.received = sending, nil, false, false, 0
 	u.resp.Reset()
+	if u.stream != nil {
+		return u.stream.exchange(u, x)
+	}
 	if err := u.sock.Loop(u.step); err != nil {
 		return err
 	}
@@ -72,7 +78,7 @@ func (u *upstream) exchange(x *exchange, head, buf []byte) error {
 // advance is called when something may be received: first to send, then once for each piece of the answer.
 func (u *upstream) advance() bool {
 	if u.phase == sending {
-		if u.reused && !u.sock.Quiet() {
+		if u.reused && !u.usable() {
 			u.err = errStale
 			return true
 		}
@@ -139,28 +145,63 @@ func (u *upstream) grow() bool {
 
 // bound sets the time of the whole exchange, and how long a write may wait without progress.
 func (u *upstream) bound(ceiling, idle time.Duration) {
+	if u.stream != nil {
+		u.stream.bound(ceiling)
+		return
+	}
 	u.sock.Ceiling(ceiling)
 	u.sock.Progress(idle, 0)
 }
 
 // arm gives the connection d from now on; 0 is no limit but the ceiling.
-func (u *upstream) arm(d time.Duration) { u.sock.Arm(d) }
+func (u *upstream) arm(d time.Duration) {
+	if u.stream != nil {
+		u.stream.arm(d)
+		return
+	}
+	u.sock.Arm(d)
+}
 
 // expired reports whether the time is up, or somebody aborted.
-func (u *upstream) expired() bool { return u.sock.Expired() }
+func (u *upstream) expired() bool {
+	if u.stream != nil {
+		return u.stream.expired()
+	}
+	return u.sock.Expired()
+}
 
 // abort ends all waiting, now and later. Any goroutine may call it.
-func (u *upstream) abort() { u.sock.Abort() }
+func (u *upstream) abort() {
+	if u.stream != nil {
+		u.stream.abort()
+		return
+	}
+	u.sock.Abort()
+}
 
 // write sends a part of a request's body, in the wire's framing.
-func (u *upstream) write(b []byte) (int, error) { return u.sock.Write(b) }
+func (u *upstream) write(b []byte) (int, error) {
+	if u.stream != nil {
+		return u.stream.write(b)
+	}
+	return u.sock.Write(b)
+}
 
-// close ends the connection.
-func (u *upstream) close() { _ = u.sock.Close() }
+// close ends the connection, or the stream.
+func (u *upstream) close() {
+	if u.stream != nil {
+		u.stream.close()
+		return
+	}
+	_ = u.sock.Close()
+}
 
 // idle is the connections to one member that nobody uses. The last one that came goes first: the others may cool down and
 // be closed.
 type idle struct {
+	speech speech
+	links  links // HTTP/2
+
 	mu     sync.Mutex // guards list and closed
 	list   []*upstream
 	closed bool // the member is gone: nothing rests here any more

@@ -84,6 +84,7 @@ type Web struct {
 
 	accepting sync.WaitGroup // goroutines that may begin connections
 	conns     sync.WaitGroup
+	linked    sync.WaitGroup // readers of HTTP/2 connections to members
 }
 
 // New returns a Web that does nothing before Prepare and Run.
@@ -287,6 +288,7 @@ func (w *Web) Run(ctx context.Context) error {
 	w.mu.Unlock()
 	<-ctx.Done()
 	w.shutDown()
+	w.linked.Wait()
 	stop()
 	own.Wait()
 	close(w.ended)
