@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -105,71 +104,46 @@ func (w *Web) serveFile(x *exchange, f *files, k *fileWork, name []byte) outcome
 // sibling looks for the file's compressed form beside it (style.css.br), made when the site was built, and takes the best one
 // that the client understands. One that is older than the file is not its form any more.
 func (o *file) sibling(x *exchange, c *config.Compress, k *fileWork, st *unix.Stat_t) {
-	if !o.compressible(c) {
+	if !compressible(c.Types, o.kind) {
 		return
 	}
 	n := len(k.disk)
+	k.codes = k.codes[:0]
 	for _, code := range c.Encodings {
-		ending := ""
-		switch code {
-		case "br":
-			ending = ".br"
-		case "gzip":
-			ending = ".gz"
-		case "zstd":
-			ending = ".zst"
-		default:
-			continue
-		}
-		k.disk = append(k.disk[:n], ending...)
+		k.disk = append(k.disk[:n], siblingEnding(code)...)
 		var other unix.Stat_t
-		fd, err := openFile(k.disk, &other)
-		if err != nil {
-			continue
+		if stat(k.disk, &other) == nil && other.Mode&unix.S_IFMT == unix.S_IFREG && other.Mtim.Nano() >= st.Mtim.Nano() {
+			k.codes = append(k.codes, code)
 		}
-		if other.Mtim.Nano() < st.Mtim.Nano() {
-			_ = unix.Close(fd)
-			continue
-		}
-		o.vary = true
-		if !x.acceptsCoding(code) {
-			_ = unix.Close(fd)
-			continue
-		}
-		_ = unix.Close(o.fd)
-		o.fd, o.code, *st = fd, code, other
+	}
+	if len(k.codes) == 0 {
 		return
 	}
+	o.vary = true
+	wishes := wishesOf(x.fields)
+	e := wishes.choose(k.codes)
+	if e == asIs || x.forbidsTransform() {
+		return
+	}
+	k.disk = append(k.disk[:n], siblingEnding(e.String())...)
+	var other unix.Stat_t
+	fd, err := openFile(k.disk, &other)
+	if err != nil {
+		return // a deploy has just taken it away
+	}
+	_ = unix.Close(o.fd)
+	o.fd, o.code, *st = fd, e.String(), other
 }
 
-// compressible reports whether the media type is among those that are compressed.
-func (o *file) compressible(c *config.Compress) bool {
-	kind, _, _ := bytes.Cut(o.kind, []byte{';'})
-	for _, t := range c.Types {
-		if t == string(kind) || len(t) > 1 && t[len(t)-1] == '*' && bytes.HasPrefix(kind, []byte(t[:len(t)-1])) {
-			return true
-		}
+// siblingEnding is what the name of a compressed form ends in.
+func siblingEnding(code string) string {
+	switch code {
+	case "br":
+		return ".br"
+	case "zstd":
+		return ".zst"
 	}
-	return false
-}
-
-// acceptsCoding reports whether the client takes a content coding: it names it, not with a weight of 0 (RFC 9110 section 12.5.3).
-// That a star stands for it is not read: who has no favourite gets the file itself.
-func (x *exchange) acceptsCoding(code string) bool {
-	for i := range x.fields {
-		if x.fields[i].ID != http1.AcceptEncoding {
-			continue
-		}
-		for t := range http1.Tokens(x.fields[i].Value) {
-			name, weight, _ := bytes.Cut(t, []byte{';'})
-			if !equalFold(code, bytes.TrimSpace(name)) {
-				continue
-			}
-			weight = bytes.TrimLeft(bytes.TrimSpace(weight), "qQ= ")
-			return len(weight) == 0 || len(bytes.Trim(weight, "0.")) > 0
-		}
-	}
-	return false
+	return ".gz"
 }
 
 // answerFile decides what of the file is wanted, and sends that.
@@ -221,12 +195,12 @@ func (w *Web) answerFile(x *exchange, f *files, k *fileWork, o *file, st *unix.S
 func (w *Web) sendFile(x *exchange, f *files, k *fileWork, o *file, status int, parts []span) {
 	a := &x.answer
 	*a = answer{status: status, length: o.size, none: x.method == http.MethodHead, edits: &x.route.response}
-	m := multipart{}
+	m := byteranges{}
 	switch {
 	case status == http.StatusNotModified:
 		a.length, a.none = -1, true
 	case len(parts) > 1:
-		m = newMultipart(o, parts)
+		m = newByteranges(o, parts)
 		a.length = m.length
 		k.fields = append(k.fields, Field{Name: nameContentType, Value: m.kind, ID: http1.ContentType})
 	case len(parts) == 1:
@@ -244,6 +218,7 @@ func (w *Web) sendFile(x *exchange, f *files, k *fileWork, o *file, status int, 
 		k.fields = append(k.fields, Field{Name: nameContentEncoding, Value: []byte(o.code), ID: http1.ContentEncoding})
 	}
 	a.fields = k.fields
+	w.compress(x, a)
 	if err := x.to.begin(a); err != nil {
 		_ = w.clientFailed(x, err)
 		return

@@ -221,21 +221,21 @@ func rangeNumber(b []byte) (n int64, ok bool) {
 	return n, len(b) > 0
 }
 
-// multipart is an answer of several parts (RFC 9110 section 14.6).
-type multipart struct {
+// byteranges is an answer of several parts (RFC 9110 section 14.6).
+type byteranges struct {
 	kind   []byte
 	heads  [][]byte // before each part
 	tail   []byte
 	length int64
 }
 
-func newMultipart(o *file, parts []span) multipart {
+func newByteranges(o *file, parts []span) byteranges {
 	var random [16]byte
 	for i := range random {
 		random[i] = byte(rand.Uint32())
 	}
 	boundary := hex.EncodeToString(random[:]) // which no file can hold but by chance
-	m := multipart{
+	m := byteranges{
 		kind: []byte("multipart/byteranges; boundary=" + boundary),
 		tail: []byte("\r\n--" + boundary + "--\r\n"),
 	}

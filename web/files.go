@@ -62,6 +62,7 @@ type fileWork struct {
 	text   []byte // of the answer's fields
 	fields []Field
 	ranges []span
+	codes  []string // codings that the file has a sibling in
 }
 
 func newFiles(c *config.Files, pool *config.Pool) *files {
