@@ -13,6 +13,9 @@ type Check struct {
 	Path        string // http and https
 	Host        string // Host field and, for https, the name that the certificate must have; "" is the member's host ("localhost" of a unix socket)
 	CA          []byte // PEM; nil is the system's
+	Insecure    bool   // https takes whatever certificate it gets, as the pool does
+	Cert        []byte // PEM of our own certificate, nil for none
+	Key         Secret // PEM
 	Port        int    // 0 is the member's
 	Every       time.Duration
 	FastEvery   time.Duration // while a member's state is changing
@@ -20,6 +23,7 @@ type Check struct {
 	Rise, Fall  int
 	StatusFrom  []StatusRange // empty for tcp
 	Body        string        // must be contained in the first 64 KiB; "" is not looked at
+	SendProxy   bool          // begin with a PROXY protocol v2 header, as the pool does
 	JitterShare float64       // 0 - 1: each interval is changed at random by up to this share
 }
 

@@ -107,9 +107,14 @@ func (d *decoder) checkFits(b *block, c *Check, p *Pool) {
 			break
 		}
 	}
+	// Another port is another program's, which the pool's header is not for.
+	c.SendProxy = p.SendProxy && !b.has("port")
 	if c.Kind == "https" && p.TLS != nil { // what the pool says of its members is true for the check as well
 		if !b.has("ca") {
-			c.CA = p.TLS.CA
+			c.CA, c.Insecure = p.TLS.CA, !p.TLS.Verify
+		}
+		if !b.has("port") {
+			c.Cert, c.Key = p.TLS.Cert, p.TLS.Key
 		}
 		if !b.has("host") {
 			c.Host = p.TLS.Name

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,6 +36,17 @@ pool "plain" {
 pool "proxied" {
   servers    = ["10.0.0.1:80"]
   send_proxy = true
+  check {
+    http = "/up"
+  }
+}
+pool "beside" {
+  servers    = ["10.0.0.1:80"]
+  send_proxy = true
+  check {
+    http = "/up"
+    port = 81
+  }
 }
 pool "php" {
   servers  = ["unix:/run/php.sock", "10.0.0.1"]
@@ -50,6 +62,9 @@ http "a" {
   route "/proxied" {
     pool = pool.proxied
   }
+  route "/beside" {
+    pool = pool.beside
+  }
   route "/php" {
     pool = pool.php
     files {
@@ -58,16 +73,22 @@ http "a" {
   }
 }`)
 	cert := p.read("shop.pem")
-	web, plain, proxied, php := c.Pools[0], c.Pools[1], c.Pools[2], c.Pools[3]
+	web, plain, proxied, php := c.Pools[0], c.Pools[1], c.Pools[2], c.Pools[4]
 	if diff := cmp.Diff(&MemberTLS{CA: cert, Name: "origin.internal", Cert: cert, Key: p.read("shop.key"), Verify: true}, web.TLS); diff != "" {
 		t.Errorf("tls (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(&MemberTLS{Verify: true}, plain.TLS); diff != "" {
 		t.Errorf("empty tls (-want +got):\n%s", diff)
 	}
+	if string(web.Check.Cert) != string(cert) || len(web.Check.Key) == 0 || web.Check.Insecure || plain.Check.Cert != nil {
+		t.Errorf("checks do not show the pool's certificate: %+v, %+v", web.Check, plain.Check)
+	}
 	// Checks believe whom the pool believes, unless they say something else.
 	if web.Check.Host != "origin.internal" || string(web.Check.CA) != string(cert) || plain.Check.Host != "own.example.com" || plain.Check.CA != nil {
 		t.Errorf("checks: %+v, %+v", web.Check, plain.Check)
+	}
+	if beside := c.Pools[3].Check; !proxied.Check.SendProxy || beside.SendProxy || web.Check.SendProxy {
+		t.Errorf("PROXY header of checks: %v, %v at another port, %v without; want it in the first", proxied.Check.SendProxy, beside.SendProxy, web.Check.SendProxy)
 	}
 	for _, tt := range []struct {
 		*Pool
@@ -84,5 +105,30 @@ http "a" {
 	}
 	if diff := cmp.Diff(want, php.Members, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("members (-want +got):\n%s", diff)
+	}
+}
+
+// TestInsecureCheck: a check believes what its pool believes, unless it is told what to believe itself.
+func TestInsecureCheck(t *testing.T) {
+	p := newPlace(t)
+	const site = `
+pool "web" {
+  servers = ["10.0.0.1:443"]
+  tls {
+    verify = false
+  }
+  check {
+    https = "/up"
+    %s
+  }
+}
+http "a" {
+  listen = ":80"
+  pool   = pool.web
+}`
+	for line, want := range map[string]bool{"": true, `ca = "shop.pem"`: false} {
+		if got := p.good(fmt.Sprintf(site, line)).Pools[0].Check; got.Insecure != want || (got.CA == nil) != want {
+			t.Errorf("with %q: insecure %v, CA of %d bytes, want insecure %v", line, got.Insecure, len(got.CA), want)
+		}
 	}
 }

@@ -19,6 +19,10 @@ import (
 	"skein/pool"
 )
 
+// proxyLocal is a header of the PROXY protocol, version 2, that speaks for nobody but the sender: the command LOCAL, which is made for
+// health checks (the specification's section 2.2).
+const proxyLocal = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
+
 const (
 	maxHead = 64 << 10 // bytes of an answer's head
 	maxBody = 64 << 10 // bytes of an answer's body that are searched
@@ -38,6 +42,7 @@ type probe struct {
 	network string // "tcp" or "unix"
 	address string
 	timeout time.Duration
+	proxy   bool        // a PROXY protocol header comes first
 	tls     *tls.Config // nil without TLS
 	request []byte      // nil if the connection is all that is wanted
 	status  []config.StatusRange
@@ -45,7 +50,7 @@ type probe struct {
 }
 
 func newProbe(c *config.Check, m *pool.Member, dial Dial) *probe {
-	p := &probe{dial: dial, network: m.Network, address: m.Address, timeout: c.Timeout}
+	p := &probe{dial: dial, network: m.Network, address: m.Address, timeout: c.Timeout, proxy: c.SendProxy}
 	if c.Port != 0 {
 		p.address = net.JoinHostPort(m.Host, strconv.Itoa(c.Port))
 	}
@@ -68,7 +73,12 @@ func newProbe(c *config.Check, m *pool.Member, dial Dial) *probe {
 		}
 	}
 	if c.Kind == "https" {
-		p.tls = &tls.Config{ServerName: host}
+		p.tls = &tls.Config{ServerName: host, InsecureSkipVerify: c.Insecure}
+		if c.Cert != nil {
+			if pair, err := tls.X509KeyPair(c.Cert, c.Key); err == nil { // config has made sure that they fit
+				p.tls.Certificates = []tls.Certificate{pair}
+			}
+		}
 		if c.CA != nil {
 			p.tls.RootCAs = x509.NewCertPool()
 			p.tls.RootCAs.AppendCertsFromPEM(c.CA) // config has made sure that it holds certificates
@@ -108,6 +118,11 @@ func (p *probe) ask(ctx context.Context) (string, error) {
 	defer stop()
 	if p.request == nil {
 		return "connected", nil
+	}
+	if p.proxy {
+		if _, err := io.WriteString(conn, proxyLocal); err != nil {
+			return "", p.explain(ctx, "request", err)
+		}
 	}
 	if p.tls != nil {
 		c := tls.Client(conn, p.tls)

@@ -3,6 +3,8 @@ package health
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -227,7 +229,25 @@ func TestProbeOnSockets(t *testing.T) {
 	})
 }
 
-// authority is s's certificate, which has signed itself.
+// TestProbeBehindProxyProtocol: members that expect a PROXY header get one that speaks for nobody, before TLS or a request.
+func TestProbeBehindProxyProtocol(t *testing.T) {
+	for _, kind := range []string{"http", "https"} {
+		got := make(chan string, 1)
+		c := httpCheck()
+		c.Kind, c.SendProxy = kind, true
+		p := loopback(t, func(conn net.Conn) {
+			head := make([]byte, len(proxyLocal)+3)
+			n, _ := io.ReadFull(conn, head)
+			got <- string(head[:n])
+		}, c)
+		p.run(t.Context())
+		next := map[string]string{"http": "GET", "https": "\x16\x03\x01"}[kind] // RFC 8446 section 5.1: a handshake record
+		if head := <-got; head != proxyLocal+next {
+			t.Errorf("%s begins with %q, want %q", kind, head, proxyLocal+next)
+		}
+	}
+}
+
 // TestProbeOnUnixSocket checks members that have a path in place of host and port.
 func TestProbeOnUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.sock")
@@ -260,15 +280,23 @@ func TestProbeOnUnixSocket(t *testing.T) {
 	}
 }
 
+// authority is s's certificate, which has signed itself.
 func authority(s *httptest.Server) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 }
 
 func TestHTTPS(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%s asks %s", r.UserAgent(), r.Host)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s asks %s with %d certificates", r.UserAgent(), r.Host, len(r.TLS.PeerCertificates))
 	}))
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.StartTLS()
 	defer s.Close()
+	der, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	ca := authority(s)
 	for _, c := range []struct {
@@ -289,6 +317,10 @@ func TestHTTPS(t *testing.T) {
 			"unknown authority", func(*config.Check) {}, false,
 			"tls: failed to verify certificate: x509: certificate signed by unknown authority",
 		},
+		{"any certificate will do", func(c *config.Check) { c.Insecure, c.Body = true, "with 0 certificates" }, true, "status 200"},
+		{"certificate of our own", func(c *config.Check) {
+			c.CA, c.Cert, c.Key, c.Body = ca, ca, key, "with 1 certificates"
+		}, true, "status 200"},
 		{"http to https", func(c *config.Check) { c.Kind = "http" }, false, "status 400, want 200-399"},
 	} {
 		cfg := httpCheck()
