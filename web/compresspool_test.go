@@ -54,8 +54,8 @@ func heap() int64 {
 
 // The bound of all encoders is as good as what is said of one.
 func TestCompressMemoryOfEncoders(t *testing.T) {
-	const n = 8
-	body := jsonText(2 << 20)
+	const n = 3
+	body := jsonText(1 << 20)
 	for name, e := range compressNames {
 		before := heap()
 		var all []encoder
