@@ -21,6 +21,7 @@ func (w *Web) keepHouse(ctx context.Context) {
 			w.mu.Unlock()
 			w.closeIdle(set)
 			w.dismiss()
+			w.workers.Dismiss()
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 const sendPiece = 1 << 20
 
 // CanSendFile reports whether the kernel can send a file's bytes on c by itself.
-func CanSendFile(c *Conn) bool { return c.fd >= 0 }
+func CanSendFile(c *Conn) bool { return c.bare() }
 
 // SendFile sends n bytes of a regular file, from offset on, without copying them through this process. It may be called
 // wherever [Conn.Write] may; how long the peer is waited for is what [Conn.Progress] said, and goOn is asked after each step

@@ -41,6 +41,19 @@ func (w *Workers) Close() {
 	w.idle = nil
 }
 
+// Dismiss lets half of the goroutines go that wait for work: after a crowd of visitors they would stay for nothing.
+func (w *Workers) Dismiss() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := (len(w.idle) + 1) / 2 // the coldest
+	for _, k := range w.idle[:n] {
+		close(k.jobs)
+	}
+	rest := copy(w.idle, w.idle[n:])
+	clear(w.idle[rest:])
+	w.idle = w.idle[:rest]
+}
+
 // do runs j on another goroutine. It never waits.
 func (w *Workers) do(j job) {
 	w.mu.Lock()
