@@ -123,7 +123,7 @@ func traffic(w web.Status, c *config.Config) (admin.Traffic, []admin.Listener) {
 	for _, l := range w.Listeners {
 		d := admin.Listener{Service: "http", Names: []string{}, Address: l.Bound, Configured: l.Address, Connections: l.Connections}
 		for _, h := range c.HTTP {
-			if slices.Contains(h.Listen, l.Address) {
+			if slices.Contains(h.Listen, l.Address) || slices.Contains(h.Redirect, l.Address) {
 				d.Names = append(d.Names, h.Name)
 			}
 		}
