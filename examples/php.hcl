@@ -20,7 +20,7 @@ http "shop" {
   listen   = ":8080"
   hosts    = ["shop.example.com"]
   pool     = pool.php
-  max_body = "20MiB" # as upload_max_filesize
+  max_body = "20MiB" # as post_max_size
 
   # A path that is no file is the application's: /index.php decides. What other directories hold, such as .env, is not below root.
   files {
