@@ -42,6 +42,8 @@ type Sources struct {
 	Health     func(*pool.Member) health.Status
 	Drains     *cluster.Store
 	Traffic    func() (Traffic, []Listener)
+
+	Certificates func() []Certificate
 }
 
 // Limits of the API. Its callers are people, scripts and Prometheus on the same machine; whoever needs more is not one.

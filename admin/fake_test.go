@@ -93,8 +93,12 @@ func newFake(t *testing.T) *fake {
 		Traffic: func() (Traffic, []Listener) {
 			return Traffic{
 				Requests: 7, Causes: map[string]uint64{"done": 7},
-				Sites: []Site{{Name: `si"te`, Answers: Classes([6]uint64{2: 7})}},
+				Sites:     []Site{{Name: `si"te`, Answers: Classes([6]uint64{2: 7})}},
+				Protocols: map[string]map[string]uint64{"h2": {"rapid_resets": 3}},
 			}, []Listener{{Service: "http", Names: []string{"site"}, Address: "127.0.0.1:80"}}
+		},
+		Certificates: func() []Certificate {
+			return []Certificate{{Names: []string{"shop.example", "*.shop.example"}, Source: "acme", Error: "no answer"}}
 		},
 	})
 	return f

@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"maps"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +29,8 @@ func (a *Admin) metrics() http.Handler {
 func (a *Admin) families() []*family {
 	f := a.configFamilies()
 	f = append(f, a.poolFamilies()...)
-	return append(f, a.webFamilies()...)
+	f = append(f, a.webFamilies()...)
+	return append(f, a.certificateFamilies()...)
 }
 
 func (a *Admin) configFamilies() []*family {
@@ -142,7 +146,33 @@ func (a *Admin) webFamilies() []*family {
 		sent.add(float64(s.Sent), s.Name)
 		received.add(float64(s.Received), s.Name)
 	}
-	return append(f, ended, open, answers, sent, received)
+	one(counter("skein_http_script_errors_total", "Requests whose FastCGI script wrote to its standard error."), float64(t.ScriptErrors))
+	one(counter("skein_http_tls_handshakes_total", "TLS handshakes with visitors that were completed, over TCP and QUIC."), float64(t.Handshakes))
+	one(counter("skein_http_tls_resumed_total", "Handshakes that a session ticket made short."), float64(t.Resumed))
+	one(counter("skein_http_tls_handshake_errors_total", "Handshakes that were not completed."), float64(t.HandshakeErrors))
+	one(counter("skein_http_proxy_protocol_errors_total", "Connections without the PROXY header that they should begin with."), float64(t.ProxyErrors))
+	events := counter("skein_http_protocol_events_total", "What happened in HTTP/2 (h2) and HTTP/3 (h3): streams, resets, offences, and connections that were cut (cut_...).", "protocol", "event")
+	for _, protocol := range slices.Sorted(maps.Keys(t.Protocols)) {
+		for _, event := range sorted(t.Protocols[protocol]) {
+			events.add(float64(t.Protocols[protocol][event]), protocol, event)
+		}
+	}
+	return append(f, ended, open, answers, sent, received, events)
+}
+
+func (a *Admin) certificateFamilies() []*family {
+	expires := gauge("skein_certificate_expiry_timestamp_seconds", "When the certificate expires; 0 while there is none.", "names", "source")
+	failing := gauge("skein_certificate_failing", "1 while the last attempt to replace the certificate has failed.", "names", "source")
+	for _, c := range a.sources.Certificates() {
+		labels := []string{strings.Join(c.Names, ","), c.Source}
+		at := 0.0
+		if c.NotAfter != nil {
+			at = float64(c.NotAfter.Unix())
+		}
+		expires.add(at, labels...)
+		failing.add(truth(c.Error != ""), slices.Clone(labels)...)
+	}
+	return []*family{expires, failing}
 }
 
 func truth(b bool) float64 {

@@ -25,6 +25,8 @@ type Status struct {
 	Listeners []Listener `json:"listeners"`
 	Pools     []Pool     `json:"pools"`
 	Drains    []Drain    `json:"drains"`
+
+	Certificates []Certificate `json:"certificates"`
 }
 
 // Config names the configuration in force.
@@ -53,6 +55,25 @@ type Traffic struct {
 	Causes      map[string]uint64 `json:"causes"`      // how requests ended
 	LogDropped  uint64            `json:"log_dropped"` // access log lines that the disk was too slow for
 	Sites       []Site            `json:"sites"`
+
+	ScriptErrors    uint64                       `json:"script_errors"`         // requests whose FastCGI script wrote to its standard error
+	Handshakes      uint64                       `json:"tls_handshakes"`        // completed, over TCP and QUIC
+	Resumed         uint64                       `json:"tls_resumed"`           // of them, those that a session ticket made short
+	HandshakeErrors uint64                       `json:"tls_handshake_errors"`  // not completed
+	ProxyErrors     uint64                       `json:"proxy_protocol_errors"` // connections without the PROXY header that they should begin with
+	Protocols       map[string]map[string]uint64 `json:"protocols"`             // what happened in HTTP/2 (h2) and HTTP/3 (h3): offences and cuts too
+}
+
+// Certificate is one certificate that visitors are shown, or that they should be.
+type Certificate struct {
+	Names    []string   `json:"names"`
+	Source   string     `json:"source"`         // file, self-signed, acme or on-demand
+	Path     string     `json:"path,omitempty"` // of its file
+	Issuer   string     `json:"issuer,omitempty"`
+	NotAfter *time.Time `json:"not_after,omitempty"` // nil while there is none
+	Renewal  *time.Time `json:"renewal,omitempty"`   // when it is replaced, or the next attempt to
+	Error    string     `json:"error,omitempty"`     // of the last attempt, since then none has succeeded
+	Staple   string     `json:"ocsp,omitempty"`      // state of the stapled OCSP answer
 }
 
 // Site is what visitors have got from one http block.
@@ -155,6 +176,7 @@ func (a *Admin) Status() Status {
 		Pools: []Pool{}, Drains: []Drain{},
 	}
 	s.Traffic, s.Listeners = a.sources.Traffic()
+	s.Certificates = a.sources.Certificates()
 	if a.sources.Serving() != nil {
 		s.State = "stopping"
 	}

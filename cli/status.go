@@ -96,6 +96,7 @@ func printStatus(w io.Writer, s admin.Status, now time.Time) {
 		}
 		t.Flush()
 	}
+	printCertificates(w, s.Certificates, now)
 	if len(s.Drains) == 0 {
 		return
 	}
@@ -113,6 +114,39 @@ func printStatus(w io.Writer, s admin.Status, now time.Time) {
 		fmt.Fprintf(t, "%s\t%s\t%s ago\t%s\t%s\n", server, printable(d.Owner), age(now.Sub(d.Since)), until, printable(d.Reason))
 	}
 	t.Flush()
+}
+
+// printCertificates writes the table of certificates, if there are any.
+func printCertificates(w io.Writer, all []admin.Certificate, now time.Time) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CERTIFICATE\tSOURCE\tEXPIRES\tRENEWAL\tTROUBLE")
+	for _, c := range all {
+		expires, renewal, trouble := "none yet", "-", "-"
+		if c.NotAfter != nil {
+			expires = until(*c.NotAfter, now)
+		}
+		if c.Renewal != nil {
+			renewal = until(*c.Renewal, now)
+		}
+		if c.Error != "" {
+			first, _, _ := strings.Cut(c.Error, "\n")
+			trouble = printable(first)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(strings.Join(c.Names, ", ")), c.Source, expires, renewal, trouble)
+	}
+	t.Flush()
+}
+
+// until says when something is.
+func until(at, now time.Time) string {
+	if at.Before(now) {
+		return age(now.Sub(at)) + " ago"
+	}
+	return "in " + age(at.Sub(now))
 }
 
 func poolTitle(p admin.Pool) string {

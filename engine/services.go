@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"skein/admin"
 	"skein/cert"
@@ -58,16 +59,17 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		Challenge: certificates.Challenge,
 	})
 	control := admin.New(e.log, admin.Sources{
-		Version:    e.o.Version,
-		Listen:     e.sockets.Listen,
-		Started:    e.started,
-		Live:       func() (*config.Config, *pool.Set) { l := e.live.Load(); return l.config, l.set },
-		Serving:    e.Serving,
-		Reload:     e.Reload,
-		LastReload: func() admin.Reload { return *e.last.Load() },
-		Health:     monitor.Status,
-		Drains:     drains,
-		Traffic:    func() (admin.Traffic, []admin.Listener) { return traffic(sites.Status(), e.Config()) },
+		Version:      e.o.Version,
+		Listen:       e.sockets.Listen,
+		Started:      e.started,
+		Live:         func() (*config.Config, *pool.Set) { l := e.live.Load(); return l.config, l.set },
+		Serving:      e.Serving,
+		Reload:       e.Reload,
+		LastReload:   func() admin.Reload { return *e.last.Load() },
+		Health:       monitor.Status,
+		Drains:       drains,
+		Certificates: func() []admin.Certificate { return certificatesOf(certificates.Status()) },
+		Traffic:      func() (admin.Traffic, []admin.Listener) { return traffic(sites.Status(), e.Config()) },
 	})
 	return parts{
 		support: []part{
@@ -114,6 +116,8 @@ func traffic(w web.Status, c *config.Config) (admin.Traffic, []admin.Listener) {
 	t := admin.Traffic{
 		Connections: w.Connections, Active: w.InFlight, Tunnels: w.Tunnels, Accepted: w.Accepted, Refused: w.Refused,
 		Requests: w.Requests, Retries: w.Retries, Causes: w.Causes, LogDropped: w.LogDropped, Sites: []admin.Site{},
+		ScriptErrors: w.ScriptErrors, Handshakes: w.Handshakes, Resumed: w.Resumed, HandshakeErrors: w.HandshakeErrors,
+		ProxyErrors: w.ProxyErrors, Protocols: w.Protocols,
 	}
 	for _, s := range w.Sites {
 		t.Sites = append(t.Sites, admin.Site{Name: s.Name, Answers: admin.Classes(s.Answers), Sent: s.Sent, Received: s.Received})
@@ -131,4 +135,22 @@ func traffic(w web.Status, c *config.Config) (admin.Traffic, []admin.Listener) {
 	}
 	slices.SortFunc(listeners, func(a, b admin.Listener) int { return strings.Compare(a.Address, b.Address) })
 	return t, listeners
+}
+
+// certificatesOf says in admin's words what cert knows.
+func certificatesOf(all []cert.Status) []admin.Certificate {
+	list := make([]admin.Certificate, 0, len(all))
+	moment := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return &t
+	}
+	for _, c := range all {
+		list = append(list, admin.Certificate{
+			Names: c.Names, Source: c.Source, Path: c.Path, Issuer: c.Issuer, NotAfter: moment(c.NotAfter), Renewal: moment(c.Renewal),
+			Error: c.Error, Staple: c.Staple,
+		})
+	}
+	return list
 }

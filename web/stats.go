@@ -48,6 +48,12 @@ type Status struct {
 	LogDropped  uint64            `json:"log_dropped"`
 
 	ScriptErrors uint64 `json:"script_errors"` // requests whose FastCGI script wrote to its standard error
+
+	Handshakes      uint64                       `json:"handshakes"`       // TLS with clients, over TCP and QUIC
+	Resumed         uint64                       `json:"resumed"`          // of them, those that a session ticket made short
+	HandshakeErrors uint64                       `json:"handshake_errors"` // not completed
+	ProxyErrors     uint64                       `json:"proxy_errors"`     // connections without the PROXY header that they should begin with
+	Protocols       map[string]map[string]uint64 `json:"protocols"`        // what happened, by protocol (h2, h3): offences and cuts too
 }
 
 // ListenerStatus is one listening address.
@@ -90,7 +96,13 @@ func (w *Web) Status() Status {
 		Requests: w.stats.Requests.Load(), Retries: w.stats.Retries.Load(),
 		Causes: map[string]uint64{}, LogDropped: w.access.Load().dropped.Load(),
 		ScriptErrors: w.stats.ScriptErrors.Load(),
+		Handshakes:   w.stats.Handshakes.Load(), Resumed: w.stats.Resumed.Load(),
+		HandshakeErrors: w.stats.HandshakeErrors.Load() + w.stats.QUICHandshakeErrors.Load(),
+		ProxyErrors:     w.stats.ProxyErrors.Load(),
+		Protocols:       map[string]map[string]uint64{"h2": w.stats.HTTP2.Counts(), "h3": w.stats.HTTP3.Counts()},
 	}
+	s.Protocols["h3"]["address_checks"] = w.stats.QUICRetries.Load()
+	s.Protocols["h3"]["handshakes_refused"] = w.stats.QUICRefused.Load()
 	for c := range causes {
 		s.Causes[c.String()] = w.stats.Causes[c].Load()
 	}

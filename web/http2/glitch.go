@@ -78,6 +78,29 @@ type Stats struct {
 	CutIdle     atomic.Uint64 // idle for Config.Idle
 }
 
+// Counts reads all counters, by the names that metrics give them.
+func (s *Stats) Counts() map[string]uint64 {
+	return map[string]uint64{
+		"connections":  s.Connections.Load(),
+		"streams":      s.Streams.Load(),
+		"served":       s.Served.Load(),
+		"refused":      s.Refused.Load(),
+		"malformed":    s.Malformed.Load(),
+		"oversized":    s.Oversized.Load(),
+		"stalled":      s.Stalled.Load(),
+		"resets":       s.Resets.Load(),
+		"rapid_resets": s.RapidResets.Load(),
+		"made_resets":  s.MadeResets.Load(),
+		"glitches":     s.Glitches.Load(),
+		"cut_glitches": s.CutGlitches.Load(),
+		"cut_block":    s.CutBlock.Load(),
+		"cut_queue":    s.CutQueue.Load(),
+		"cut_header":   s.CutHeader.Load(),
+		"cut_protocol": s.CutProtocol.Load(),
+		"cut_idle":     s.CutIdle.Load(),
+	}
+}
+
 // offend counts an offence. Called with mu held.
 func (c *Conn) offend(points int) error {
 	c.cfg.Stats.Glitches.Add(1)

@@ -63,6 +63,26 @@ type Stats struct {
 	CutIdle     atomic.Uint64 // idle for Config.Idle
 }
 
+// Counts reads all counters, by the names that metrics give them.
+func (s *Stats) Counts() map[string]uint64 {
+	return map[string]uint64{
+		"connections":  s.Connections.Load(),
+		"streams":      s.Streams.Load(),
+		"served":       s.Served.Load(),
+		"refused":      s.Refused.Load(),
+		"malformed":    s.Malformed.Load(),
+		"oversized":    s.Oversized.Load(),
+		"stalled":      s.Stalled.Load(),
+		"late_heads":   s.LateHeads.Load(),
+		"resets":       s.Resets.Load(),
+		"rapid_resets": s.RapidResets.Load(),
+		"glitches":     s.Glitches.Load(),
+		"cut_glitches": s.CutGlitches.Load(),
+		"cut_protocol": s.CutProtocol.Load(),
+		"cut_idle":     s.CutIdle.Load(),
+	}
+}
+
 // offend counts an offence; too many end the connection.
 func (c *Conn) offend(points int) {
 	c.cfg.Stats.Glitches.Add(1)
