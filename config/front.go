@@ -134,6 +134,7 @@ func (d *decoder) readTickets(b *body, f *Front) {
 	}
 	if len(items) > most {
 		d.fail(items[most].at, "Too many secrets", "tickets takes at most %d secrets; sessions live for hours only.", most)
+		return
 	}
 	for _, v := range items {
 		s := []byte(b.key("tickets", v))

@@ -454,3 +454,39 @@ http "a" {
 		}
 	}
 }
+
+// TestACMEPort: http-01 alone needs something on port 80, as a redirect or a site in plain text.
+func TestACMEPort(t *testing.T) {
+	p := newPlace(t)
+	const site = `
+acme {
+  email      = "ops@example.com"
+  challenges = %s
+}
+http "a" {
+  listen  = ":443"
+  hosts   = ["a.example.com"]
+  tls     = "acme"
+  servers = ["10.0.0.1:80"]
+  %s
+}
+http "b" {
+  listen  = %q
+  servers = ["10.0.0.1:80"]
+}`
+	for _, tt := range []struct {
+		challenges, line, plain string
+		warnings                int
+	}{
+		{`"http-01"`, "", ":81", 1},
+		{`"http-01"`, "redirect = \"10.0.0.9:80\"", ":81", 0},
+		{`"http-01"`, "", ":80", 0},
+		{`"tls-alpn-01"`, "", ":81", 0},
+		{`["http-01", "tls-alpn-01"]`, "", ":81", 0},
+	} {
+		c := p.good(fmt.Sprintf(site, tt.challenges, tt.line, tt.plain))
+		if len(c.Warnings) != tt.warnings {
+			t.Errorf("%s with %q and a site on %s: %d warnings, want %d\n%s", tt.challenges, tt.line, tt.plain, len(c.Warnings), tt.warnings, Text(c.Warnings))
+		}
+	}
+}
