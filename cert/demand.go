@@ -145,6 +145,9 @@ func (s *Store) demanded(ctx context.Context, ca *authority, name string) (*show
 		s.wake()
 	}
 	m.used.Store(now.Unix())
+	if c := m.current(); c != nil {
+		return c, nil
+	}
 	for {
 		m.mu.Lock()
 		changed, err, again := m.changed, m.err, m.again
@@ -153,7 +156,7 @@ func (s *Store) demanded(ctx context.Context, ca *authority, name string) (*show
 			s.wake()
 		}
 		m.mu.Unlock()
-		if c := m.current(); c != nil {
+		if c := m.current(); c != nil { // the attempt may have ended just before changed was another channel
 			return c, nil
 		}
 		if err != nil && now.Before(again) {

@@ -17,6 +17,7 @@ import (
 )
 
 func TestOnDemand(t *testing.T) {
+	t.Parallel()
 	p, a, b := startCA(t, pebble.Options{Blocked: []string{"refused.shop.test"}})
 	roots := p.Roots()
 	v := visit(t, a, b, Options{})
@@ -154,6 +155,7 @@ func TestRules(t *testing.T) {
 
 // Two nodes share a storage: one orders, the other answers the validation, and both show the one certificate.
 func TestNodesShareStorage(t *testing.T) {
+	t.Parallel()
 	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			p, a, b := startCA(t, pebble.Options{})
@@ -208,6 +210,7 @@ func TestFilesBeforeACME(t *testing.T) {
 
 // What nobody has asked a CA about is not answered.
 func TestChallengesOfStrangers(t *testing.T) {
+	t.Parallel()
 	p, a, b := startCA(t, pebble.Options{})
 	v := visit(t, a, b, Options{})
 	load(t, v.Store, acmeConfig(t, p, "http-01", "a.test"))

@@ -149,62 +149,73 @@ func (s *Store) watch(ctx context.Context) {
 }
 
 // look reads f's files if they have changed. A pair that does not fit may be half of a change: it is complained about when it
-// is still there at the next look, once.
+// is still there at the next look, once. Nothing is locked while others are waited for: a reload may be faster.
 func (s *Store) look(ctx context.Context, f *file) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	var now [2]stamp
-	err := error(nil)
-	for i, path := range []string{f.cert, f.key} {
-		if now[i], err = stampOf(path); err != nil {
-			break
-		}
-	}
-	if err == nil && now == f.seen {
+	seen := f.seen
+	f.mu.Unlock()
+	p, err := f.changed(seen)
+	if p == nil && err == nil {
 		return
-	}
-	var p *pair
-	if err == nil {
-		p, err = readPair(f.fileKey)
 	}
 	if err == nil && mustStaple(p.tls.Leaf) {
 		err = s.stapleFirst(ctx, f, p)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	switch {
-	case err != nil && f.failed != nil && !f.logged:
-		s.log.Warn("changed certificate was not taken: the old one stays", "cert", f.cert, "key", f.key, "error", err)
-		f.logged = true
-		fallthrough
+	case f.seen != seen:
 	case err != nil:
+		if f.failed != nil && !f.logged {
+			s.log.Warn("changed certificate was not taken: the old one stays", "cert", f.cert, "key", f.key, "error", err)
+			f.logged = true
+		}
 		f.failed = err
 	default:
 		f.seen, f.failed, f.logged = p.seen, nil, false
-		old := f.current()
-		if old.mark == p.mark {
-			return
+		if f.current().mark != p.mark {
+			f.show(p.shown)
+			s.log.Info("certificate was read again", "cert", f.cert, "names", names(p.tls.Leaf), "not_after", p.tls.Leaf.NotAfter)
 		}
-		f.show(p.shown)
-		s.log.Info("certificate was read again", "cert", f.cert, "names", names(p.tls.Leaf), "not_after", p.tls.Leaf.NotAfter)
-		s.wake()
 	}
 }
 
+// changed reads the files if they are not those that were seen.
+func (f *file) changed(seen [2]stamp) (*pair, error) {
+	var now [2]stamp
+	for i, path := range []string{f.cert, f.key} {
+		var err error
+		if now[i], err = stampOf(path); err != nil {
+			return nil, err
+		}
+	}
+	if now == seen {
+		return nil, nil
+	}
+	return readPair(f.fileKey)
+}
+
 // stapleFirst gets the answer without which clients would refuse the new certificate, so that the old one serves meanwhile. An
-// old one that has expired is no better, and nothing is waited for. f.mu is held.
+// old one that has expired is no better, and nothing is waited for.
 func (s *Store) stapleFirst(ctx context.Context, f *file, p *pair) error {
 	now := s.options.Now()
 	if old := f.current(); !stapleable(p.shown) || old.mark == p.mark || !now.Before(old.tls.Leaf.NotAfter) {
 		return nil
 	}
-	if now.Before(f.again) {
-		return f.failed
+	f.mu.Lock()
+	failed, again := f.failed, f.again
+	f.mu.Unlock()
+	if failed != nil && now.Before(again) {
+		return failed
 	}
 	a, der, err := s.fetch.ask(ctx, p.shown, now)
 	if err == nil && a.Status != ocsp.Good {
 		err = fmt.Errorf("OCSP responder says %s", statusWord(a.Status))
 	}
 	if err != nil {
+		f.mu.Lock()
 		f.again = now.Add(stapleRetry)
+		f.mu.Unlock()
 		return fmt.Errorf("the new certificate demands an OCSP staple: %w", err)
 	}
 	p.shown = p.stapled(der)

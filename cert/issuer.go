@@ -23,6 +23,7 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -52,6 +53,7 @@ type authority struct {
 	key     string // names the CA in storage
 	storage certmagic.Storage
 	client  *acmez.Client
+	mute    atomic.Int64 // UNIX time until which it is not asked for advice about renewals: it did not answer
 }
 
 // nextAuthority is the authority of c: the running one while nothing about it changes, so that its nonces and connections stay.
@@ -244,8 +246,10 @@ func (ca *authority) issue(ctx context.Context, name string, replaces *x509.Cert
 		}
 		switch {
 		case p.Type == acme.ProblemTypeAccountDoesNotExist: // the CA was set up anew
-			if err := ca.storage.Delete(ctx, ca.accountKey()); err != nil {
-				return nil, nil, fmt.Errorf("forget account: %w", err)
+			if kept, err := ca.loadAccount(ctx); err == nil && kept.Location == a.Location { // no other node has done it
+				if err := ca.storage.Delete(ctx, ca.accountKey()); err != nil {
+					return nil, nil, fmt.Errorf("forget account: %w", err)
+				}
 			}
 			replaces = nil
 		case replaces != nil && p.Resource == nil && p.Type != acme.ProblemTypeRateLimited:

@@ -27,6 +27,7 @@ const (
 	demandKeepers = 2                // and of those that visitors cause, so that they hold up nobody else's
 	infoPeriod    = 6 * time.Hour    // for a CA that does not say how often to ask
 	infoTimeout   = 30 * time.Second
+	infoMute      = 5 * time.Minute // nobody asks a CA that did not answer
 )
 
 // retry is how long to wait after a failure.
@@ -193,7 +194,7 @@ func (s *Store) good(ctx context.Context, ca *authority, m *managed) bool {
 	now := s.options.Now()
 	m.mu.Lock()
 	ours := m.ca == ca.key
-	ask := c != nil && ours && !now.Before(m.infoDue) && now.Before(m.renewAt(c))
+	ask := c != nil && ours && !now.Before(m.infoDue) && now.Before(m.renewAt(c)) && now.Unix() >= ca.mute.Load()
 	m.mu.Unlock()
 	if c == nil || !ours {
 		return false
@@ -221,6 +222,10 @@ func (s *Store) askInfo(ctx context.Context, ca *authority, m *managed, c *shown
 	case err != nil:
 		s.log.Debug("CA did not say when to renew", "name", m.name, "error", err)
 		m.infoDue = now.Add(jitter(infoPeriod / 6))
+		var p acme.Problem
+		if !errors.As(err, &p) { // a thousand names must not wait for it one after the other
+			ca.mute.Store(now.Add(infoMute).Unix())
+		}
 		return
 	}
 	if m.info.HasWindow() && m.info.SameWindow(info) {
@@ -256,7 +261,10 @@ func (s *Store) end(ctx context.Context, m *managed, err error) {
 		m.failures, m.err, m.complaint = 0, nil, complaintNone
 		m.due = now.Add(jitter(lookPeriod))
 		if c != nil {
-			m.due = earliest(m.due, m.renewAt(c), m.infoDue)
+			m.due = earliest(m.due, m.renewAt(c))
+		}
+		if m.infoDue.After(now) { // else the CA is not asked for now
+			m.due = earliest(m.due, m.infoDue)
 		}
 	default:
 		m.failures++
