@@ -407,7 +407,7 @@ func TestFileSizes(t *testing.T) {
 	for i := range data {
 		data[i] = byte(i * 31 >> 3)
 	}
-	sizes := []int{0, 1, flushAt - 1<<10 - 1, flushAt - 1<<10, flushAt - 1<<10 + 1, flushAt, sendFileFrom + flushAt - 1<<10 - 1, sendFileFrom + flushAt - 1<<10, 1 << 20, len(data)}
+	sizes := []int{0, 1, flushAt - 1<<10 - 1, flushAt - 1<<10, flushAt - 1<<10 + 1, flushAt, 2 * flushAt, 100_000, 1 << 20, len(data)}
 	for _, n := range sizes {
 		if err := os.WriteFile(filepath.Join(root, fmt.Sprint(n)), data[:n], 0o644); err != nil {
 			t.Fatal(err)
