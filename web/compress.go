@@ -45,6 +45,12 @@ func (w *Web) compress(x *exchange, a *answer) {
 		a.vary()
 		return
 	}
+	if e == brotlied && w.compressor.busy() {
+		wishes.of[brotlied] = 0
+		if other := wishes.choose(cfg.Encodings); other != asIs {
+			e = other
+		}
+	}
 	if a.none { // HEAD: the same head as with GET, but for the length, which only compressing would tell (RFC 9110 section 9.3.2)
 		new(headCopy).rewrite(a, e)
 		return

@@ -319,3 +319,35 @@ func TestCompressBesideAnUpload(t *testing.T) {
 		s.balanced()
 	})
 }
+
+// While brotli keeps the processors busy, who takes something cheaper gets that; who takes only brotli still gets it.
+func TestCompressBusy(t *testing.T) {
+	s := serveFile(t, false, site1(origin(t, always(plainText())), "compress {\n}"))
+	c, r := s.dial(here)
+	for _, test := range []struct {
+		busy         bool
+		accept, want string
+	}{
+		{false, "br, gzip;q=0.5", "br"},
+		{true, "br, gzip;q=0.5", "gzip"},
+		{true, "br, gzip;q=0", "br"},
+		{true, "br, identity;q=0.5", "br"},
+		{true, "br", "br"},
+		{true, "*", "zstd"},
+		{false, "br, gzip;q=0.5", "br"},
+	} {
+		var others int32
+		if test.busy {
+			others = 1000
+		}
+		s.compressor.brotlis.Add(others)
+		a, body, err := ask(t, c, r, "GET", "GET / HTTP/1.1\nHost: h\nAccept-Encoding: "+test.accept+"\n\n")
+		s.compressor.brotlis.Add(-others)
+		if err != nil || a.Header.Get("Content-Encoding") != test.want || decoded(t, a, body) != long {
+			t.Errorf("%+v: %v, %v", test, a.Header, err)
+		}
+	}
+	if n := s.compressor.brotlis.Load(); n != 0 {
+		t.Errorf("%d steps of brotli are counted that do not run", n)
+	}
+}

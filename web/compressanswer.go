@@ -45,7 +45,7 @@ func (c *compressed) write(p []byte) error {
 		return nil
 	}
 	c.took, c.dirty = true, true
-	if _, err := c.encoder.Write(p); err != nil {
+	if err := c.run(func() error { _, err := c.encoder.Write(p); return err }); err != nil {
 		return err
 	}
 	if len(c.out) < flushAt {
@@ -54,11 +54,20 @@ func (c *compressed) write(p []byte) error {
 	return c.pass()
 }
 
+// run lets the encoder work, and be seen to.
+func (c *compressed) run(step func() error) error {
+	if c.encoding == brotlied {
+		c.w.compressor.brotlis.Add(1)
+		defer c.w.compressor.brotlis.Add(-1)
+	}
+	return step()
+}
+
 // flush holds nothing back: whoever calls it is about to wait.
 func (c *compressed) flush() error {
 	if c.dirty {
 		c.dirty = false
-		if err := c.encoder.Flush(); err != nil {
+		if err := c.run(c.encoder.Flush); err != nil {
 			return err
 		}
 	}
@@ -95,7 +104,7 @@ func (c *compressed) end(trailers []Field) error {
 		n := slices.IndexFunc(c.head.fields, func(f Field) bool { return string(f.Name) == contentEncoding })
 		c.head.fields = slices.Delete(c.head.fields, n, n+1)
 	default:
-		if err := c.encoder.Close(); err != nil {
+		if err := c.run(c.encoder.Close); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -70,6 +71,7 @@ func newEncoder(e encoding) encoder {
 // compressor lends out encoders. The zero value is ready.
 type compressor struct {
 	used    atomic.Int64 // bytes of the encoders that are lent out
+	brotlis atomic.Int32 // goroutines that run a brotli encoder right now
 	idle    [encodings]sync.Pool
 	answers sync.Pool // *compressed
 }
@@ -86,6 +88,12 @@ func (c *compressor) reserve(e encoding, length int64) bool {
 		return false
 	}
 	return true
+}
+
+// busy reports whether all other processors run brotli right now. It costs four times what gzip and zstd do: then a client who
+// takes one of those gets it, so that small requests do not wait behind brotli.
+func (c *compressor) busy() bool {
+	return c.brotlis.Load() >= int32(max(1, runtime.GOMAXPROCS(0)-1))
 }
 
 // lend returns an encoder that writes to w. Its memory was reserved.

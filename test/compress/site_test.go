@@ -287,7 +287,7 @@ func TestCurl(t *testing.T) {
 	}))
 	addr := harness.FreeAddr(t)
 	harness.Start(t, config(addr, origin))
-	for _, version := range []string{"--http1.1", "--http1.0"} {
+	for _, version := range []string{"--http2-prior-knowledge", "--http1.1", "--http1.0"} {
 		var body, stderr bytes.Buffer
 		cmd := exec.Command(curl, "-sS", version, "--compressed", "-w", "%{stderr}%{size_download} %header{content-encoding}", "http://"+addr+"/")
 		cmd.Stdout, cmd.Stderr = &body, &stderr
@@ -316,7 +316,7 @@ func TestCurlSeesACut(t *testing.T) {
 	}))
 	addr := harness.FreeAddr(t)
 	harness.Start(t, config(addr, origin))
-	for _, version := range []string{"--http1.1", "--http1.0"} {
+	for _, version := range []string{"--http2-prior-knowledge", "--http1.1", "--http1.0"} {
 		out, err := exec.Command(curl, "-sS", "-o", "/dev/null", version, "--compressed", "http://"+addr+"/").CombinedOutput()
 		if err == nil {
 			t.Errorf("curl %s takes half an answer for a whole one: %s", version, out)
