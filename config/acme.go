@@ -209,7 +209,8 @@ func (d *decoder) acmeHosts(p *placedHTTP) {
 			d.fail(v.at, "Not a name", "%s is an address; a CA gives certificates for names. Take it out of hosts, or use a certificate from files.", v.show())
 		}
 		// RFC 8555 section 7.1.3: a wildcard is only ever verified by DNS with the CAs that there are.
-		if strings.HasPrefix(name, "*.") && !slices.Contains(d.acme.Challenges, "dns-01") {
+		// Names on demand get one each.
+		if strings.HasPrefix(name, "*.") && !slices.Contains(d.acme.Challenges, "dns-01") && !slices.Contains(d.acme.OnDemand, name) {
 			d.fail(v.at, "Wildcard needs dns-01", "A CA verifies %s through DNS only. Write challenges = [\"dns-01\"] and dns = [\"/etc/skein/dns-hook\"] in the acme block, or name each host, or use on_demand for it.", v.show())
 		}
 	}
