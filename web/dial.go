@@ -66,7 +66,11 @@ func (d *dialer) open(ctx context.Context, m *pool.Member, timeout time.Duration
 	if secure == nil {
 		return nc, nil
 	}
-	tc := tls.Client(nc, secure)
+	below := nc
+	if d.protocol != "h2" { // whose connections are never idle: somebody reads
+		below = &records{Conn: nc}
+	}
+	tc := tls.Client(below, secure)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, handshakeError{err}
@@ -224,13 +228,14 @@ const aside = 2 * time.Millisecond
 // of HTTP's business: TLS 1.3 sends tickets, or new keys, whenever it likes (RFC 8446 section 4.6). Reading tells: data or the
 // end would come out, and behind tickets nothing does. That costs aside, but only where something lies there at all.
 func (u *upstream) usable() bool {
-	if u.sock.Quiet() {
-		return true
-	}
 	if u.secure == nil {
-		return false
+		return u.sock.Quiet()
+	}
+	below := u.secure.NetConn().(*records)
+	if !below.pending() && u.sock.Quiet() {
+		return true
 	}
 	_ = u.secure.SetReadDeadline(time.Now().Add(aside))
 	n, err := u.secure.Read(make([]byte, 1))
-	return u.sock.Calm() && n == 0 && isTimeout(err) && u.sock.Quiet()
+	return u.sock.Calm() && n == 0 && isTimeout(err) && !below.pending() && u.sock.Quiet()
 }
