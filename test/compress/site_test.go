@@ -28,8 +28,9 @@ pool "web" {
   servers = [%q]
 }
 http "site" {
-  listen = %q
-  pool   = pool.web
+  listen    = %q
+  pool      = pool.web
+  protocols = ["http/1.1", "h2c"]
   compress {
   }
   route "/raw" {
