@@ -110,8 +110,8 @@ func Start(t testing.TB, o Options) *Pebble {
 	} else {
 		env = append(env, fmt.Sprintf("PEBBLE_VA_SLEEPTIME=%d", max(1, int(o.Sleep.Seconds()))))
 	}
-	p.dns = &process{args: []string{dns, "-dns01", resolver, "-management", management, "-defaultIPv4", o.Host, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", ""}, addr: management}
-	p.ca = &process{args: []string{ca, "-config", filepath.Join(p.dir, "config.json"), "-dnsserver", resolver}, addr: listen, env: env}
+	p.dns = &process{args: []string{dns, "-dns01", resolver, "-management", management, "-defaultIPv4", o.Host, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", ""}, addrs: []string{management}}
+	p.ca = &process{args: []string{ca, "-config", filepath.Join(p.dir, "config.json"), "-dnsserver", resolver}, addrs: []string{listen, admin}, env: env}
 	p.dns.start(t)
 	t.Cleanup(p.dns.kill)
 	p.ca.start(t)
@@ -263,9 +263,9 @@ func find(t testing.TB, name string) string {
 
 // process is one program that listens.
 type process struct {
-	args []string
-	addr string
-	env  []string
+	args  []string
+	addrs []string
+	env   []string
 
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -306,11 +306,14 @@ func (p *process) start(t testing.TB) {
 			t.Fatalf("%s ended at its start:\n%s", p.args[0], p.log())
 		default:
 		}
-		c, err := net.Dial("tcp", p.addr)
-		if err == nil {
+		for _, addr := range p.addrs {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				return false
+			}
 			c.Close()
 		}
-		return err == nil
+		return true
 	})
 }
 
