@@ -160,6 +160,7 @@ func (e *Engine) spawn(ctx context.Context) (*heir, error) {
 
 // failed ends the new process and says why it is not ready.
 func (h *heir) failed(ctx context.Context, err error, timeout time.Duration) error {
+	late := ctx.Err()
 	if isGone(err) {
 		// The kernel closes its end a moment before it says how the process ended.
 		select {
@@ -174,9 +175,9 @@ func (h *heir) failed(ctx context.Context, err error, timeout time.Duration) err
 	}
 	h.release()
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(late, context.DeadlineExceeded), late == nil && errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("the new process %d was not ready within %v and was killed", h.pid, timeout)
-	case ctx.Err() != nil:
+	case late != nil:
 		return fmt.Errorf("skein stops: the new process %d was killed", h.pid)
 	case isGone(err):
 		return fmt.Errorf("the new process %d ended before it was ready (%v); its own lines say why", h.pid, h.cmd.ProcessState)

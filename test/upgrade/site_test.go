@@ -219,6 +219,13 @@ func (c *chain) stop() {
 		how = syscall.SIGKILL
 	}
 	for _, pid := range c.pids {
+		if how == syscall.SIGKILL { // what it is starting would outlive it
+			for _, child := range children(c.t, pid) {
+				if n, err := strconv.Atoi(child); err == nil {
+					_ = syscall.Kill(n, how)
+				}
+			}
+		}
 		_ = syscall.Kill(pid, how)
 	}
 	c.Exit(harness.Patience) // of all: it ends when nobody can write to the log any more
