@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -350,4 +352,57 @@ func TestCompressBusy(t *testing.T) {
 	if n := s.compressor.brotlis.Load(); n != 0 {
 		t.Errorf("%d steps of brotli are counted that do not run", n)
 	}
+}
+
+// Many clients at once share the encoders, and some leave in the middle: nobody gets another's bytes, and every encoder comes back.
+func TestCompressManyClients(t *testing.T) {
+	both(t, func(t *testing.T, plain bool) {
+		s := serveFile(t, plain, site1(origin(t, func(c net.Conn, r *bufio.Reader) {
+			for {
+				req, err := http.ReadRequest(r)
+				if err != nil {
+					return
+				}
+				body := strings.Repeat(req.URL.Path+" ", 20_000)
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+			}
+		}), "compress {\n}"))
+		addr := s.addr(here)
+		var all sync.WaitGroup
+		for i := range 24 {
+			all.Go(func() {
+				for j := range 8 {
+					name := []string{"gzip", "br", "zstd"}[(i+j)%3]
+					path := fmt.Sprintf("/%d-%d", i, j)
+					c, err := net.Dial("tcp", addr)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+					fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: h\r\nAccept-Encoding: %s\r\n\r\n", path, name)
+					if j%4 == 3 { // leaves after the first bytes
+						_, _ = io.ReadFull(c, make([]byte, 20))
+						_ = c.(*net.TCPConn).SetLinger(0)
+						c.Close()
+						continue
+					}
+					a, err := http.ReadResponse(bufio.NewReader(c), nil)
+					if err != nil {
+						t.Errorf("%s: %v", path, err)
+						c.Close()
+						return
+					}
+					b, err := io.ReadAll(a.Body)
+					c.Close()
+					if got := decoded(t, a, string(b)); err != nil || a.Header.Get("Content-Encoding") != name || got != strings.Repeat(path+" ", 20_000) {
+						t.Errorf("%s: %d bytes, %v, %v", path, len(got), a.Header, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		s.balanced()
+		settled(t, s.Web, nil, nil)
+	})
 }

@@ -85,8 +85,13 @@ func decode(t *testing.T, name string, r io.Reader) io.Reader {
 }
 
 // client is one that decodes nothing by itself.
-func client(t *testing.T) *http.Client {
-	tr := &http.Transport{DisableCompression: true}
+func client(t *testing.T) *http.Client { return clientOf(t, false) }
+
+// clientOf is a client of HTTP/1.1, or of HTTP/2 in plain text.
+func clientOf(t *testing.T, h2 bool) *http.Client {
+	tr := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP1(!h2)
+	tr.Protocols.SetUnencryptedHTTP2(h2)
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: harness.Patience}
 }
@@ -182,10 +187,11 @@ func TestEvents(t *testing.T) {
 		}))
 		addr := harness.FreeAddr(t)
 		harness.Start(t, config(addr, origin), opts...)
-		for _, name := range encodings() {
-			a := get(t, client(t), addr, "/", name) // returns before the first event
-			if a.Header.Get("Content-Encoding") != name {
-				t.Fatalf("%s: %v", name, a.Header)
+		for i := range 2 * len(encodings()) {
+			name, h2 := encodings()[i/2], i%2 == 1
+			a := get(t, clientOf(t, h2), addr, "/", name) // returns before the first event
+			if a.Header.Get("Content-Encoding") != name || (a.ProtoMajor == 2) != h2 {
+				t.Fatalf("%s, %s: %v", name, a.Proto, a.Header)
 			}
 			var lines *bufio.Reader
 			for i := range 20 {
