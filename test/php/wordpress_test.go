@@ -1,6 +1,7 @@
 package php
 
 import (
+	"fmt"
 	"testing"
 
 	"skein/test/harness"
@@ -78,4 +79,29 @@ func TestWordPress(t *testing.T) {
 			t.Errorf("GET /wp-admin = %d %v", a.StatusCode, a.Header)
 		}
 	})
+}
+
+// The route of the manual under which nothing runs: an uploaded script is a file like any other.
+func TestUploadsDoNotRun(t *testing.T) {
+	t.Parallel()
+	root := wordpress(t)
+	evil := `<?php echo 'an upload was run';`
+	write(t, root, map[string]string{"wp-content/uploads/evil.php": evil})
+	f := newFPM(t, "unix", "")
+	s := newSite(t, f, root, "", "")
+	s.expect("GET", "/wp-content/uploads/evil.php", nil, 200, "an upload was run")
+	s.Reload(config(s.addr, f.Server, root, "", fmt.Sprintf(`}
+  route "/wp-content/uploads" {
+    strip = "/wp-content/uploads"
+    files {
+      root   = "%s/wp-content/uploads"
+      try    = ["{path}", "=404"]
+      script = ".never"
+    }
+`, root)))
+	s.expect("GET", "/wp-content/uploads/evil.php", nil, 200, evil)
+	s.expect("GET", "/wp-content/uploads/photo.jpg", nil, 200, evil)
+	s.expect("GET", "/wp-content/uploads/none.php", nil, 404, "Not Found: there is no such file\n")
+	s.expect("GET", "/wp-content/uploads/evil.php/x", nil, 404, "Not Found: there is no such file\n")
+	s.expect("GET", "/", nil, 200, "front / -")
 }
