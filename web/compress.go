@@ -21,7 +21,8 @@ import (
 //	a media type that the route does not name, or gRPC     nothing is done
 //	shorter than the route's least length                  nothing is done
 //	the client takes none of the route's encodings         Vary only
-//	all encoders are busy                                  Vary only
+//	brotli keeps the other processors busy                 the next best encoding, if the client takes another one
+//	there is no memory for one more encoder                Vary only
 //
 // The request's Accept-Encoding goes to the member as it is: one that compresses by itself is left alone.
 func (w *Web) compress(x *exchange, a *answer) {

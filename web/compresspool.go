@@ -90,7 +90,7 @@ func (c *compressor) reserve(e encoding, length int64) bool {
 	return true
 }
 
-// busy reports whether all other processors run brotli right now. It costs four times what gzip and zstd do: then a client who
+// busy reports whether all other processors run brotli right now. It costs several times what gzip and zstd do: then a client who
 // takes one of those gets it, so that small requests do not wait behind brotli.
 func (c *compressor) busy() bool {
 	return c.brotlis.Load() >= int32(max(1, runtime.GOMAXPROCS(0)-1))
