@@ -23,6 +23,7 @@ const (
 	demandBurst  = 20               // new names at once
 	demandEvery  = 10 * time.Second // and then one each
 	demandReads  = 16               // looks into storage at once
+	demandWaits  = 256              // handshakes that wait for an order at once
 	demandWait   = 30 * time.Second // of a handshake
 	demandForget = 2 * time.Hour    // how long a name that failed is remembered, lest it be ordered again and again
 	demandIdle   = 30 * 24 * time.Hour
@@ -50,6 +51,7 @@ func (r rules) allow(name string) bool {
 // demand holds the certificates on demand, over all configurations.
 type demand struct {
 	reads chan struct{}
+	waits chan struct{}
 
 	mu     sync.Mutex // guards what follows
 	names  map[string]*managed
@@ -58,7 +60,7 @@ type demand struct {
 }
 
 func newDemand() *demand {
-	return &demand{reads: make(chan struct{}, demandReads), names: map[string]*managed{}, tokens: demandBurst}
+	return &demand{reads: make(chan struct{}, demandReads), waits: make(chan struct{}, demandWaits), names: map[string]*managed{}, tokens: demandBurst}
 }
 
 func (d *demand) all() []*managed {
@@ -81,7 +83,7 @@ func rulesOf(c *config.Config) rules {
 
 var (
 	errNotYet  = errors.New("it has not been obtained yet")
-	errTooMany = errors.New("too many new names at once; it may be asked for again")
+	errTooMany = errors.New("too many visitors of names without a certificate at once; it may be asked for again")
 )
 
 // missing is what a block of acme says about a name that none of its certificates covers: one on demand, or why there is none.
@@ -147,6 +149,12 @@ func (s *Store) demanded(ctx context.Context, ca *authority, name string) (*show
 	m.used.Store(now.Unix())
 	if c := m.current(); c != nil {
 		return c, nil
+	}
+	select {
+	case s.demand.waits <- struct{}{}:
+		defer func() { <-s.demand.waits }()
+	default:
+		return nil, errTooMany
 	}
 	for {
 		m.mu.Lock()

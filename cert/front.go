@@ -2,6 +2,7 @@ package cert
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/tls"
@@ -219,7 +220,11 @@ func (s *Store) choose(t *table, hello *tls.ClientHelloInfo) (*tls.Certificate, 
 	if name != "" && (b.names != nil || !named && t.acme) && (best == nil || best.signed || !best.covers(name)) {
 		// Its certificate is a CA's that has not given it yet. What we signed for it ourselves serves meanwhile, if the block
 		// says so; another name's would only confuse.
-		own, err := s.missing(hello.Context(), b, name)
+		ctx := hello.Context()
+		if ctx == nil { // a hello that no handshake has made
+			ctx = context.Background()
+		}
+		own, err := s.missing(ctx, b, name)
 		switch {
 		case own != nil:
 			best = own

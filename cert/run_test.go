@@ -96,6 +96,45 @@ func TestStorageThatHangs(t *testing.T) {
 	})
 }
 
+// Handshakes that wait for an order are bounded in number and time, also when nobody ever orders.
+func TestHandshakesThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, book := newStore(t, Options{Storage: &certmagic.FileStorage{Path: "/nonexistent"}})
+		c := sites(site(&config.Front{ACME: true}))
+		c.ACME = &config.ACME{Directory: "https://127.0.0.1:1/", OnDemand: []string{"*.shop.test"}}
+		load(t, s, c)
+		inner, err := s.Front(":443").GetConfigForClient(&tls.ClientHelloInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		took := make(chan time.Duration, demandWaits+10)
+		for i := range cap(took) {
+			go func() {
+				if _, err := inner.GetCertificate(&tls.ClientHelloInfo{ServerName: []string{"one", "two"}[i%2] + ".shop.test"}); err == nil {
+					t.Error("a handshake got a certificate from nowhere")
+				}
+				took <- time.Since(began)
+			}()
+		}
+		quick := 0
+		for range cap(took) {
+			switch d := <-took; {
+			case d == 0:
+				quick++
+			case d > demandWait:
+				t.Errorf("a handshake waited for %s", d)
+			}
+		}
+		if quick != 10 {
+			t.Errorf("%d handshakes were refused at once, want those above %d", quick, demandWaits)
+		}
+		if n := len(grep(book.String(), "handshake was refused")); n != 3 {
+			t.Errorf("%d lines in the log, want one for each name and one for all that were too many:\n%s", n, book)
+		}
+	})
+}
+
 func TestRetries(t *testing.T) {
 	r := standardRetry()
 	refused := acme.Problem{Type: acme.ProblemTypeUnauthorized}
