@@ -73,6 +73,9 @@ func readProxy(r io.Reader) (client netip.AddrPort, err error) {
 	if h.Command.IsLocal() {
 		return netip.AddrPort{}, nil
 	}
+	if h.TransportProtocol.IsDatagram() {
+		return client, errors.New("a PROXY header speaks of datagrams on a TCP connection")
+	}
 	if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
@@ -80,20 +83,25 @@ func readProxy(r io.Reader) (client netip.AddrPort, err error) {
 	return netip.AddrPort{}, nil
 }
 
-// greet writes the PROXY header, version 2, that tells a member for whom a connection is.
+// greet writes the PROXY header, version 2, that tells a member for whom a connection is. Of a visitor behind trusted proxies
+// only the address is known. Where one side is IPv4 and the other IPv6, the header has the former as ::ffff:a.b.c.d: it knows
+// one family only.
 func (x *exchange) greet(nc net.Conn) error {
-	to, _ := nc.RemoteAddr().(*net.TCPAddr)
-	from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(x.line.visitor, x.client.port))
-	if to == nil { // a unix socket: the family of the header is the client's, and the destination says nothing
-		to = &net.TCPAddr{IP: make(net.IP, len(from.IP))}
+	from := netip.AddrPortFrom(x.line.visitor, x.client.port)
+	if x.line.visitor != x.client.addr {
+		from = netip.AddrPortFrom(x.line.visitor, 0)
 	}
-	if (from.IP.To4() == nil) != (to.IP.To4() == nil) { // one header has one family
-		from, to = sixteen(from), sixteen(to)
-	}
-	h := proxyproto.HeaderProxyFromAddrs(2, from, to)
-	_, err := h.WriteTo(nc)
+	_, err := proxyproto.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(from), destination(nc, from.Addr())).WriteTo(nc)
 	return err
 }
 
-// sixteen writes an address as IPv6: IPv4 ones become ::ffff:a.b.c.d.
-func sixteen(a *net.TCPAddr) *net.TCPAddr { return &net.TCPAddr{IP: a.IP.To16(), Port: a.Port} }
+// destination is the other end of nc. A unix socket has no address that goes with a client's: zeros of its family stand there.
+func destination(nc net.Conn, from netip.Addr) *net.TCPAddr {
+	if to, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return to
+	}
+	if from.Is4() {
+		return &net.TCPAddr{IP: net.IPv4zero}
+	}
+	return &net.TCPAddr{IP: net.IPv6zero}
+}
