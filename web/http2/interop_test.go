@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -22,13 +21,9 @@ import (
 
 // client is Go's own, over TCP or TLS.
 func client(t testing.TB, secure bool) *http.Client {
-	tr := &http2.Transport{AllowHTTP: !secure}
-	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-	if !secure {
-		tr.DialTLSContext = func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}
-	}
+	tr := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	tr.Protocols.SetHTTP2(secure)
+	tr.Protocols.SetUnencryptedHTTP2(!secure)
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 30 * time.Second}
 }
@@ -78,12 +73,12 @@ func TestEcho(t *testing.T) {
 			}
 			s := serve(t, conf, config(), echo)
 			c := client(t, secure)
-			body := make([]byte, 3<<20+5)
+			body := make([]byte, 1<<20+5)
 			_, _ = rand.Read(body)
 			var wg sync.WaitGroup
-			for i := range 40 {
+			for i := range 20 {
 				wg.Go(func() {
-					want := body[:len(body)*i/39]
+					want := body[:len(body)*i/19]
 					req, _ := http.NewRequest("POST", scheme+"://"+s.addr+"/", io.MultiReader(bytes.NewReader(want), strings.NewReader("")))
 					req.Trailer = http.Header{"X-Up": {"yes"}}
 					resp, err := c.Do(req)
