@@ -83,6 +83,8 @@ func (x *exchange) addPeers(p *fastcgi.Params) {
 	address, own := "", ""
 	if local.IsValid() {
 		address, own = local.Addr().String(), strconv.Itoa(int(local.Port()))
+	} else if _, port, ok := bytes.Cut(x.authority[len(hostOf(x.authority)):], []byte{':'}); ok { // a stream has no socket of its own
+		own = string(port)
 	} else if own = "80"; x.scheme == "https" {
 		own = "443"
 	}

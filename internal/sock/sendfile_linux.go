@@ -11,8 +11,8 @@ import (
 // sendPiece is how much of a file one call may send: the pace of the peer is looked at in between.
 const sendPiece = 256 << 10
 
-// CanSendFile reports whether the kernel can send a file's bytes on c by itself.
-func CanSendFile(c *Conn) bool { return c.fd >= 0 }
+// CanSendFile reports whether the kernel can send a file's bytes on c by itself. Over TLS it cannot.
+func CanSendFile(c *Conn) bool { return c.bare() }
 
 // SendFile sends n bytes of a regular file, from offset on, without copying them through this process. It may be called
 // wherever [Conn.Write] may; how long the peer is waited for is what [Conn.Progress] said, and goOn is asked after each step
