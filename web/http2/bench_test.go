@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // BenchmarkServe asks a server in a process of its own for a trivial answer, with h2load's four connections of ten streams
@@ -47,6 +50,75 @@ func BenchmarkServe(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRequest is one request without sockets: ten at a time, with the fields of curl, all of them in the table but the
+// first time.
+func BenchmarkRequest(b *testing.B) {
+	r := newRaw(b, nil)
+	var in bytes.Buffer
+	r.fr = http2.NewFramer(&in, nil)
+	in.WriteString(http2.ClientPreface)
+	r.ok(r.fr.WriteSettings())
+	l := &looper{answers: make(chan int, 100), first: bytes.Clone(in.Bytes())}
+	l.make = func(batch []byte) []byte {
+		in = *bytes.NewBuffer(batch[:0])
+		for range 10 {
+			l.id += 2
+			r.headers(l.id-1, true, get("user-agent: curl/8.5.0", "accept: */*")...)
+			r.ok(r.fr.WriteWindowUpdate(0, 6))
+		}
+		return in.Bytes()
+	}
+	l.left = int32(b.N)
+	b.ReportAllocs()
+	b.ResetTimer()
+	if err := NewConn(l, config(func(c *Config) { c.Workers = NewWorkers(100) }), hello).Serve(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// looper is a client that asks ten times and waits for all answers.
+type looper struct {
+	id      uint32
+	left    int32
+	first   []byte
+	make    func([]byte) []byte
+	batch   []byte
+	rest    []byte
+	pending int
+	answers chan int
+}
+
+func (l *looper) Read(p []byte) (int, error) {
+	if len(l.rest) == 0 {
+		for l.pending > 0 {
+			l.pending -= <-l.answers
+		}
+		if l.left <= 0 {
+			return 0, io.EOF
+		}
+		l.left -= 10
+		l.pending = 10
+		l.batch = l.make(l.batch)
+		l.rest = l.batch
+	}
+	if len(l.first) > 0 {
+		n := copy(p, l.first)
+		l.first = l.first[n:]
+		return n, nil
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
+}
+
+func (l *looper) Write(p []byte) (int, error) {
+	l.answers <- bytes.Count(p, []byte("hello\n"))
+	return len(p), nil
+}
+
+func (l *looper) Arm(time.Duration) bool { return true }
+func (l *looper) Abort()                 {}
 
 type process struct {
 	addr string

@@ -62,6 +62,7 @@ func (s *Stream) Next() ([]byte, error) {
 		c.workers.chunks.Put(s.current)
 		s.current = nil
 	}
+	s.late = false // of a wait that data ended in the same moment
 	for waited := false; ; waited = true {
 		switch k := s.body.first; {
 		case s.stopped:
