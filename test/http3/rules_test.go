@@ -56,8 +56,7 @@ func without(name string) []line {
 // same field lists go over both, and the verdicts are the same. "reset" is H3_MESSAGE_ERROR and PROTOCOL_ERROR.
 func TestRules(t *testing.T) {
 	t.Parallel()
-	s := start(t, "  limits {\n    http2_glitches = 1000\n  }\n", "")
-	s.limits(t)
+	s := start(t, "", "")
 	for _, test := range []struct {
 		name   string
 		fields []line
@@ -159,9 +158,6 @@ func many(n int) []line {
 	}
 	return all
 }
-
-// limits is here so that no test of rules is cut off for its glitches.
-func (s *site) limits(t *testing.T) { get(t, s.client(), "/") }
 
 // dial opens a connection on which nobody speaks HTTP/3 but the test.
 func (s *site) dial(t testing.TB) *quic.Conn {
