@@ -25,21 +25,25 @@ import (
 // heirVariable makes this test binary an heir that echoes over QUIC; its value is the address.
 const heirVariable = "SKEIN_TEST_QUIC_HEIR"
 
-// echo answers each stream with name and what was sent.
-func echo(p *listen.Packet, name string) (stop func(), err error) {
+// certificate is one that nobody knows.
+func certificate() (c tls.Certificate, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	template := &x509.Certificate{SerialNumber: bigint.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: bigint.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"site.example"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}
+
+// echo answers each stream with name and what was sent.
+func echo(p *listen.Packet, name string) (stop func(), err error) {
+	cert, err := certificate()
 	if err != nil {
 		return nil, err
 	}
 	tr := &quic.Transport{Conn: p.Conn(), ConnectionIDGenerator: p}
-	l, err := tr.Listen(&tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"echo"},
-	}, nil)
+	l, err := tr.Listen(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"echo"}}, nil)
 	if err != nil {
 		return nil, err
 	}
