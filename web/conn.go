@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +27,30 @@ type client struct {
 	ip      string
 	trusted bool // X-Forwarded-* are believed
 
+	local *local // of its connection; nil if it cannot be known
+
 	secure   bool   // over TLS
 	identity []byte // complete lines that tell members of the certificate that it has shown
+}
+
+// local is where a client has connected to, found when somebody first asks: most never do, and it costs a system call.
+type local struct {
+	find     func() netip.AddrPort
+	once     sync.Once
+	ip, port string // "" if it cannot be known
+}
+
+// get returns the address and the port.
+func (l *local) get() (ip, port string) {
+	if l == nil {
+		return "", ""
+	}
+	l.once.Do(func() {
+		if a := l.find(); a.IsValid() {
+			l.ip, l.port = a.Addr().String(), strconv.Itoa(int(a.Port()))
+		}
+	})
+	return l.ip, l.port
 }
 
 // is makes c the client at a.
@@ -65,6 +89,7 @@ type conn struct {
 
 	active atomic.Bool // a request is being served; read by the drain
 	guard  guard
+	local  local
 
 	proxied bool // its first bytes say for whom it is
 	place   place

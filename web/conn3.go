@@ -2,7 +2,9 @@ package web
 
 import (
 	"bytes"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -29,6 +31,13 @@ func (c *conn3) prepare() {
 	s := c.port.table.Load().settings
 	state := c.q.ConnectionState().TLS
 	c.who.secure = true
+	c.who.local = &local{find: func() netip.AddrPort {
+		a, _ := c.q.LocalAddr().(*net.UDPAddr)
+		if a == nil || a.IP.IsUnspecified() { // the socket is every address's
+			return netip.AddrPort{}
+		}
+		return a.AddrPort()
+	}}
 	c.who.identity = identity(state.PeerCertificates)
 	stats := &c.w.stats
 	stats.Handshakes.Add(1)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"skein/config"
+	"skein/internal/sock"
 	"skein/pool"
 )
 
@@ -211,14 +212,38 @@ func (w *Web) connect(x *exchange, m *pool.Member, fresh bool, timeout time.Dura
 		}
 		u.close() // the pool's settings have changed since
 	}
+	u := &upstream{member: m, dial: d, wire: newWire(d.protocol)}
+	u.step = u.advance
+	if d.tls == nil && !d.proxy {
+		s, err := w.callDirectly(x, m, timeout)
+		if err == nil || !errors.Is(err, errors.ErrUnsupported) {
+			u.sock = s
+			return u, err
+		}
+	}
 	nc, err := w.call(x, m, d, timeout)
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{sock: w.timer.Wrap(nc, nil), member: m, dial: d, wire: newWire(d.protocol)}
+	u.sock = w.timer.Wrap(nc, nil)
 	u.secure, _ = nc.(*tls.Conn)
-	u.step = u.advance
 	return u, nil
+}
+
+// callDirectly opens a connection that carries nothing but requests, in the cheapest way.
+func (w *Web) callDirectly(x *exchange, m *pool.Member, timeout time.Duration) (*sock.Conn, error) {
+	start := time.Now()
+	s, err := w.timer.Dial(w.dialing, m.Network, m.Address, timeout)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, err
+	}
+	x.line.connected += time.Since(start)
+	if err != nil {
+		m.Stats.ConnectErrors.Add(1)
+		return nil, err
+	}
+	m.Stats.Connects.Add(1)
+	return s, nil
 }
 
 // aside is how long the records that lie in an idle connection over TLS may take to be read.

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"net/netip"
 	"strconv"
 
 	"skein/web/fastcgi"
@@ -70,23 +69,25 @@ func joined[A, B ~string | ~[]byte](p *fastcgi.Params, name string, a A, b B) {
 // addPeers says who the visitor is and what he has connected to. Behind a trusted proxy, the address and the scheme are those
 // that it tells.
 func (x *exchange) addPeers(p *fastcgi.Params) {
-	fastcgi.Add(p, "REMOTE_ADDR", x.line.visitor.String())
 	port := ""
-	if x.line.visitor == x.client.addr && x.client.port > 0 {
-		port = strconv.Itoa(int(x.client.port))
+	if x.line.visitor == x.client.addr {
+		fastcgi.Add(p, "REMOTE_ADDR", x.client.ip)
+		if x.client.port > 0 {
+			port = strconv.Itoa(int(x.client.port))
+		}
+	} else {
+		fastcgi.Add(p, "REMOTE_ADDR", x.line.visitor.String())
 	}
 	fastcgi.Add(p, "REMOTE_PORT", port)
-	var local netip.AddrPort
-	if x.guard.sock != nil {
-		local = x.guard.sock.Local()
-	}
-	address, own := "", ""
-	if local.IsValid() {
-		address, own = local.Addr().String(), strconv.Itoa(int(local.Port()))
-	} else if _, port, ok := bytes.Cut(x.authority[len(hostOf(x.authority)):], []byte{':'}); ok { // a stream has no socket of its own
-		own = string(port)
-	} else if own = "80"; x.scheme == "https" {
+	address, own := x.client.local.get()
+	switch {
+	case own != "":
+	case bytes.IndexByte(x.authority[len(hostOf(x.authority)):], ':') == 0: // what the visitor has connected to cannot be known, but he says it
+		own = string(x.authority[len(hostOf(x.authority))+1:])
+	case x.scheme == "https":
 		own = "443"
+	default:
+		own = "80"
 	}
 	fastcgi.Add(p, "SERVER_ADDR", address)
 	fastcgi.Add(p, "SERVER_PORT", own)

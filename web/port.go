@@ -55,6 +55,7 @@ func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
 		c.sock = w.timer.Take(fd, client, c)
 	}
 	c.guard.sock = c.sock
+	c.local.find, c.who.local = c.sock.Local, &c.local
 	c.who.is(client)
 	c.proxied = within(p.table.Load().proxies, c.who.addr)
 	// Whom a proxy speaks for is known once its header has come.

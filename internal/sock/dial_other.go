@@ -1,0 +1,14 @@
+//go:build !linux
+
+package sock
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Dial is for Linux only.
+func (t *Timer) Dial(context.Context, string, string, time.Duration) (*Conn, error) {
+	return nil, errors.ErrUnsupported
+}
