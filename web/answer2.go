@@ -104,6 +104,10 @@ func (a *answerer2) abort() {
 		a.s.Reset(http2.CodeCancel)
 		return
 	}
+	if a.x.code != 0 { // the member's own words: gRPC has a status for each
+		a.s.Reset(a.x.code)
+		return
+	}
 	a.s.Reset(http2.CodeInternal)
 }
 

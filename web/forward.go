@@ -122,8 +122,8 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 		}
 	}
 	k := x.work
-	for fresh := false; ; fresh = true {
-		u, err := w.connect(x, m, fresh, cfg.Timeouts.Connect)
+	for turn := 0; ; turn++ {
+		u, err := w.connect(x, m, turn > 0, cfg.Timeouts.Connect)
 		if err != nil && w.stopping.Load() {
 			return &failure{cause: causeShutdown}
 		} else if errors.Is(err, errBusy) {
@@ -189,7 +189,7 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 			}
 		}
 		again := !started && !u.first && (!u.sent || idempotent(x.method))
-		if again && u.reused && !fresh && !isTimeout(err) {
+		if again && u.reused && !isTimeout(err) && (turn == 0 || turn < maxRefusals && errors.Is(err, errRefused)) {
 			continue
 		}
 		return w.failed(p, m, err, again)

@@ -142,7 +142,7 @@ func (l *link) greet() {
 func (l *link) reserve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.leaving || l.err != nil || l.open >= l.limit {
+	if l.leaving || l.err != nil || l.werr != nil || l.open >= l.limit {
 		return false
 	}
 	l.open++
@@ -181,12 +181,12 @@ func (l *link) hangUp() {
 
 // flush sends what is in out. The caller may be the one who waits for the member to take it.
 func (l *link) flush() {
-	if l.writing || l.out.Len() == 0 {
+	if l.writing || l.out.Len() == 0 || l.werr != nil {
 		return
 	}
 	l.writing = true
 	l.writeOnce()
-	if l.out.Len() > 0 && l.err == nil {
+	if l.out.Len() > 0 && l.err == nil && l.werr == nil {
 		go l.writeOn()
 		return
 	}
@@ -196,7 +196,7 @@ func (l *link) flush() {
 
 // flushAside is flush for those who must not wait.
 func (l *link) flushAside() {
-	if !l.writing && l.out.Len() > 0 {
+	if !l.writing && l.out.Len() > 0 && l.werr == nil {
 		l.writing = true
 		go l.writeOn()
 	}
@@ -205,7 +205,7 @@ func (l *link) flushAside() {
 func (l *link) writeOn() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.out.Len() > 0 && l.err == nil {
+	for l.out.Len() > 0 && l.err == nil && l.werr == nil {
 		l.writeOnce()
 	}
 	l.writing = false
@@ -221,7 +221,9 @@ func (l *link) writeOnce() {
 	l.member.Stats.Sent.Add(uint64(n))
 	if err != nil {
 		l.werr = err
-		l.sock.Abort()
+		l.leaving = true
+		l.out.Reset()
+		l.sock.Arm(time.Second) // the reader finds the end, and what the member has said before it: a GOAWAY perhaps
 	}
 	l.wakeAll()
 }
@@ -237,7 +239,7 @@ func (l *link) wakeAll() {
 func (l *link) read() {
 	err := l.readFrames()
 	l.mu.Lock()
-	if l.werr != nil {
+	if l.werr != nil && isTimeout(err) {
 		err = l.werr
 	}
 	l.err = err

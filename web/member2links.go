@@ -12,6 +12,10 @@ import (
 // maxLinks bounds the connections to one member.
 const maxLinks = 16
 
+// maxRefusals bounds how often a request goes to the same member again because a connection was ended under it: a member that
+// ends its connections after a few requests can do that to the same one several times.
+const maxRefusals = 4
+
 // errBusy is a member that takes no more streams on any connection.
 var errBusy = errors.New("all HTTP/2 connections to the member have as many streams as it takes")
 

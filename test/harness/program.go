@@ -101,6 +101,12 @@ func program(t testing.TB, dir string, addr string, env []string, args ...string
 	return p
 }
 
+// Run starts a program that listens on addr, and waits until it does.
+func Run(t testing.TB, addr string, args ...string) *Program {
+	t.Helper()
+	return program(t, t.TempDir(), addr, nil, args...)
+}
+
 // Nginx starts nginx with the given text in its server block ("location / { return 200 ok; }"). Its access log, written at
 // once, is access.log in Dir, in the form "status method target".
 func Nginx(t testing.TB, server string) *Program {
