@@ -3,7 +3,7 @@
 // Start at [Store]: Prepare reads a configuration, Run keeps certificates fresh, and [Store.Front] is what a listener speaks
 // TLS with. front chooses a certificate for a handshake; files, selfsigned and managed are the three sources; tickets makes
 // the keys of sessions, staple the OCSP answers. The conversation with a CA is in issuer, what proves to it that a name is
-// ours in challenge and dns, and when to have it in keeper.
+// ours in challenge and dns, our account there in account, and when to have it in keeper.
 //
 // It opens no sockets: whoever listens asks [Store.Front] and [Store.Challenge]. It promises that neither a CA nor a broken
 // file takes down what is already served: the last good certificate stays, even an expired one.
