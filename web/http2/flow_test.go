@@ -38,6 +38,23 @@ func TestNegativeWindow(t *testing.T) {
 	}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 50})
 }
 
+// Small pieces that nobody has flushed become one frame.
+func TestMerge(t *testing.T) {
+	bubble(t, config(), func(s *Stream) {
+		time.Sleep(time.Second) // nobody is writing then
+		_ = s.Head(AppendStatus(nil, 200), false)
+		_ = s.Write([]byte("a"))
+		_ = s.Write([]byte("b"))
+		_ = s.Flush()
+		_ = s.Write([]byte("c"))
+		_ = s.Write([]byte("d"))
+		_ = s.End(nil)
+	}, func(r *raw, c *Conn, _ <-chan error) {
+		r.headers(1, true, get()...)
+		r.want("headers 1 [:status: 200]", "data 1 ab", "data 1 cd end")
+	})
+}
+
 // Two streams that wait for the connection's window take turns, one frame each; headers wait for no window.
 func TestFairOrder(t *testing.T) {
 	bubble(t, config(), zeros(4*maxFrame), func(r *raw, c *Conn, _ <-chan error) {
@@ -52,8 +69,10 @@ func TestFairOrder(t *testing.T) {
 			}
 			got += n
 		}
+		synctest.Wait()
 		r.headers(3, true, get()...)
 		r.want("headers 3 [:status: 200]")
+		synctest.Wait() // it is in line now
 		r.headers(5, true, get()...)
 		r.want("headers 5 [:status: 200]")
 		synctest.Wait()

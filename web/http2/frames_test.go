@@ -173,8 +173,7 @@ func TestHandlers(t *testing.T) {
 			if s.Interim(AppendStatus(nil, 103)) == nil || s.Head(AppendStatus(nil, 200), false) == nil {
 				t.Error("a second head was taken")
 			}
-			_ = s.Write([]byte("a"))
-			_ = s.Write([]byte("b"))
+			_ = s.Write([]byte("ab"))
 			_ = s.End(AppendField(nil, []byte("Grpc-Status"), []byte("0")))
 			if s.Write([]byte("c")) == nil || s.End(nil) == nil {
 				t.Error("more was taken after the end")
