@@ -189,3 +189,43 @@ func TestShutdownUnderLoad(t *testing.T) {
 		t.Errorf("%d shutdowns, want 48", n)
 	}
 }
+
+// Clients that give up at any moment leave nothing behind, and disturb nobody else: a Stream that is used again must know
+// nothing of the request before.
+func TestCancelUnderLoad(t *testing.T) {
+	cfg := config(func(c *Config) { c.Glitches = 1 << 20 })
+	s := serve(t, nil, cfg, func(s *Stream) {
+		s.SetGone(func() {})
+		echo(s)
+	})
+	c := client(t, false)
+	body := bytes.Repeat([]byte("0123456789abcdef"), 20<<10)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			for k := range 40 {
+				ctx, cancel := context.WithCancel(context.Background())
+				want := body[:len(body)*(k+1)/40]
+				req, _ := http.NewRequestWithContext(ctx, "POST", "http://"+s.addr, bytes.NewReader(want))
+				resp, err := c.Do(req)
+				if err != nil {
+					t.Error(err)
+					cancel()
+					return
+				}
+				if i%2 == 0 { // half of the clients leave in the middle
+					_, _ = io.CopyN(io.Discard, resp.Body, int64(len(want)*i/12))
+					cancel()
+				} else if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%d bytes came back, want %d: %v", len(got), len(want), err)
+				}
+				_ = resp.Body.Close()
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if st := cfg.Stats; st.Resets.Load() == 0 || st.Streams.Load() < 480 {
+		t.Errorf("%d resets of %d streams: nobody has given up", st.Resets.Load(), st.Streams.Load())
+	}
+}
