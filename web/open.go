@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"io"
 	"strings"
 )
 
@@ -65,10 +66,15 @@ func (c *conn) shakeHands(t *table, config *tls.Config) (protocol string, ok boo
 	switch {
 	case errors.As(err, &plain) && plain.Conn != nil && looksLikeHTTP(plain.RecordHeader):
 		c.w.stats.HandshakeErrors.Add(1)
-		_, _ = plain.Conn.Write([]byte(plainAnswer))
+		c.sock.Insecure()
+		_, err = c.sock.Write([]byte(plainAnswer))
+		c.linger = err == nil
 		return "", false
 	case err != nil:
 		c.w.stats.HandshakeErrors.Add(1)
+		// The client may have sent its request already, and must be able to read the alert: that a certificate is asked for, say.
+		c.linger = !c.sock.Expired() && !errors.Is(err, io.EOF)
+		c.sock.Insecure()
 		c.w.log.Debug("TLS handshake was not completed", "client", c.who.ip, "listen", c.port.address, "error", err)
 		return "", false
 	}

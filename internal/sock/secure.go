@@ -33,6 +33,15 @@ func (c *Conn) Secure(config *tls.Config) (*tls.Conn, error) {
 	return t, nil
 }
 
+// Insecure takes Secure back after a handshake that has failed: what follows goes by without TLS. An alert tells the peer why,
+// and arrives only if what the peer has sent meanwhile is received before the connection is closed.
+func (c *Conn) Insecure() {
+	if c.below != nil {
+		c.nc.Store(&c.below.stream)
+		c.tls, c.below = nil, nil
+	}
+}
+
 // recvTLS is Recv over TLS.
 func (c *Conn) recvTLS(p []byte) (int, error) {
 	b := c.below

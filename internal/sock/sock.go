@@ -61,6 +61,7 @@ type Conn struct {
 	fd     int       // -1 if all goes through nc
 	tls    *tls.Conn // nc, after Secure
 	below  *below    // what tls reads from
+	cut    bool      // Reset was called
 	remote netip.AddrPort
 
 	nc  atomic.Pointer[stream] // nil before the connection had to wait; all that register sets is there once this is
@@ -402,6 +403,9 @@ func (c *Conn) Busy(on bool) {
 // Close closes the connection. Only the owner calls it, once, outside Loop.
 func (c *Conn) Close() error {
 	c.timer.remove(c)
+	if c.cut && c.tls != nil {
+		return c.below.Close() // a close_notify would say that all was sent (RFC 8446 section 6.1)
+	}
 	if nc := c.nc.Load(); nc != nil {
 		return (*nc).Close()
 	}
@@ -419,8 +423,11 @@ func (c *Conn) CloseWrite() (err error) {
 	return err
 }
 
-// Reset makes Close drop the connection at once.
-func (c *Conn) Reset() { c.control(func(fd int) { _ = linger0(fd) }) }
+// Reset makes Close drop the connection at once, so that the peer cannot take what it has for all. Only the owner calls it.
+func (c *Conn) Reset() {
+	c.cut = true
+	c.control(func(fd int) { _ = linger0(fd) })
+}
 
 // Remote is the peer's address. IPv4 addresses are never in IPv6 form.
 func (c *Conn) Remote() netip.AddrPort { return c.remote }
