@@ -8,14 +8,19 @@ import (
 	"sync/atomic"
 )
 
+// formSize is the largest body of known length that is taken in before a member is asked, in bytes: what a form has. A PHP
+// worker can do nothing else while it waits for a slow visitor; and a request whose body is all here can be sent twice.
+const formSize = 64 << 10
+
 // runScript lets a FastCGI member run the exchange's script. A script must know the length of its input before it starts, so
-// that a body of unknown length is taken in first.
+// that a body of unknown length is taken in first. Long ones pass through as they come: a file on the way would double the
+// work of the disk, and they have a minimum rate.
 func (w *Web) runScript(x *exchange) {
 	if x.script.name == nil {
 		w.fail(x, http.StatusNotFound, "there is no such script")
 		return
 	}
-	if x.length < 0 {
+	if x.body != nil && x.length <= formSize {
 		f, err := w.spool(x)
 		if f != nil {
 			defer f.Close()

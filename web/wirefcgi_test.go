@@ -342,6 +342,100 @@ func TestScriptBodies(t *testing.T) {
 	})
 }
 
+// A member is asked for nothing before a form is here, however slowly it comes.
+func TestScriptWaitsForForms(t *testing.T) {
+	addr := application(t, func(_ int, q asked) string {
+		return fcgiRecord(6, fmt.Sprintf("A: b\r\n\r\n%d", strings.Count(q.body, "f"))) + fcgiEnd
+	})
+	s := scripts(t, false, "", addr)
+	c, r := s.dial(here)
+	body := strings.Repeat("f", formSize)
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", formSize, body[1:])
+	for s.stats.InFlight.Load() == 0 {
+		pause()
+	}
+	for range 20 {
+		pause()
+	}
+	m := s.set.Pools()[0].Members()[0]
+	if n := m.Stats.Connects.Load(); n != 0 {
+		t.Errorf("%d connections to the member before the form was there", n)
+	}
+	fmt.Fprint(c, body[:1])
+	a, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(a.Body); err != nil || string(got) != fmt.Sprint(formSize) {
+		t.Errorf("answer = %q, %v", got, err)
+	}
+	if n := m.Stats.Connects.Load(); n != 1 {
+		t.Errorf("%d connections to the member", n)
+	}
+	s.balanced()
+}
+
+// An application may answer before it has read the body; the client gets that answer.
+func TestScriptAnswersEarly(t *testing.T) {
+	addr := origin(t, func(c net.Conn, r *bufio.Reader) {
+		var h [8]byte
+		for h[1] != 5 { // up to the first of the body
+			if _, err := io.ReadFull(r, h[:]); err != nil {
+				return
+			}
+			if _, err := r.Discard(int(binary.BigEndian.Uint16(h[4:])) + int(h[6])); err != nil {
+				return
+			}
+		}
+		_, _ = io.WriteString(c, fcgiRecord(6, "Status: 413 Too much\r\n\r\nno")+fcgiEnd)
+		_, _ = io.Copy(io.Discard, r)
+	})
+	both(t, func(t *testing.T, plain bool) {
+		s := scripts(t, plain, "", addr)
+		c, r := s.dial(here)
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 100<<20)
+		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		a, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(a.Body); err != nil || a.StatusCode != 413 || string(b) != "no" || !a.Close {
+			t.Errorf("%v %q %v, close %v", a.Status, b, err, a.Close)
+		}
+		s.balanced()
+	})
+}
+
+// Behind a trusted proxy the script sees the visitor; what anybody else says of himself is not believed.
+func TestScriptBehindProxies(t *testing.T) {
+	got := make(chan map[string]string, 1)
+	addr := application(t, func(_ int, q asked) string {
+		got <- q.params
+		return fcgiRecord(6, "A: b\r\n\r\n") + fcgiEnd
+	})
+	root := t.TempDir()
+	tree(t, root, "index.php")
+	for trusted, want := range map[string][4]string{
+		"127.0.0.1": {"203.0.113.9", "", "https", "on"},
+		"192.0.2.1": {"127.0.0.1", "port", "http", ""},
+	} {
+		s := serveFile(t, false, strings.Replace(filesSite(root, phpPool(addr), ""), "files {", "trusted_proxies = \""+trusted+"\"\n files {", 1))
+		c, r := s.dial(here)
+		if _, _, err := ask(t, c, r, "GET", "GET / HTTP/1.1\nHost: h\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\nX-Forwarded-Proto: https\n\n"); err != nil {
+			t.Fatal(err)
+		}
+		if want[1] != "" {
+			want[1] = fmt.Sprint(c.LocalAddr().(*net.TCPAddr).Port)
+		}
+		p := <-got
+		if have := [4]string{p["REMOTE_ADDR"], p["REMOTE_PORT"], p["REQUEST_SCHEME"], p["HTTPS"]}; have != want {
+			t.Errorf("trusting %s: %q, want %q", trusted, have, want)
+		}
+	}
+}
+
 func TestScriptBodyTooLarge(t *testing.T) {
 	addr := application(t, func(int, asked) string { return fcgiRecord(6, "A: b\r\n\r\n") + fcgiEnd })
 	root := t.TempDir()
