@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -287,7 +288,12 @@ func TestInheritOfNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Inherit(int(f.Fd())); !errors.Is(err, errElder) {
+	defer f.Close()
+	fd, err := syscall.Dup(int(f.Fd())) // Inherit closes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Inherit(fd); !errors.Is(err, errElder) {
 		t.Errorf("Inherit of a file = %v", err)
 	}
 	for name, first := range map[string]message{

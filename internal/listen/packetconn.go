@@ -33,10 +33,14 @@ type packetConn struct {
 	deadline time.Time
 	changed  chan struct{} // closed when deadline changes
 	away     *net.UnixConn // what our successor passes on; nil while we read the socket
+	inside   int           // readers of the socket
+	none     sync.Cond     // inside is 0
 }
 
 func newPacketConn(s *Set, c *net.UDPConn) *packetConn {
-	return &packetConn{set: s, udp: c, batch: ipv4.NewPacketConn(c), closed: make(chan struct{}), changed: make(chan struct{})}
+	p := &packetConn{set: s, udp: c, batch: ipv4.NewPacketConn(c), closed: make(chan struct{}), changed: make(chan struct{})}
+	p.none.L = &p.mu
+	return p
 }
 
 // ReadBatch reads at least one packet, into the first buffer of each message. quic-go uses it instead of the other ways to
@@ -60,6 +64,7 @@ func (c *packetConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 			continue
 		}
 		n, err := c.batch.ReadBatch(ms, flags)
+		c.done()
 		if err != nil {
 			if c.hasLeft() {
 				continue // that is what woke us
@@ -72,20 +77,36 @@ func (c *packetConn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	}
 }
 
-// source waits until this process may read, and returns what it reads from: nil is the socket.
+// source waits until this process may read, and returns what it reads from: nil is the socket. done is called after that.
 func (c *packetConn) source() (*net.UnixConn, error) {
 	for {
 		c.mu.Lock()
 		away, deadline, changed := c.away, c.deadline, c.changed
-		c.mu.Unlock()
+		begun := false
 		select {
 		case <-c.set.begun:
-			return away, nil
+			begun = true
+			if away == nil {
+				c.inside++
+			}
 		default:
+		}
+		c.mu.Unlock()
+		if begun {
+			return away, nil
 		}
 		if err := c.await(deadline, changed); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// done ends the reading of the socket.
+func (c *packetConn) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inside--; c.inside == 0 {
+		c.none.Broadcast()
 	}
 }
 
@@ -138,7 +159,8 @@ func (c *packetConn) sort(ms []ipv4.Message) int {
 	return kept
 }
 
-// leave lets the successor read the socket, and reads from away instead, until its other end is closed.
+// leave lets the successor read the socket, and reads from away instead, until its other end is closed. When it returns nobody
+// reads the socket here any more: one who was just about to could otherwise take a packet that is the successor's.
 func (c *packetConn) leave(away *net.UnixConn) {
 	c.left.Store(true)
 	c.mu.Lock()
@@ -149,6 +171,9 @@ func (c *packetConn) leave(away *net.UnixConn) {
 		c.away = away
 		_ = away.SetReadDeadline(c.deadline)
 		_ = c.udp.SetReadDeadline(time.Unix(1, 0)) // wakes who reads
+		for c.inside > 0 {
+			c.none.Wait()
+		}
 	}
 	c.mu.Unlock()
 	c.forget()
