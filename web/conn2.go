@@ -102,10 +102,6 @@ func (st *stream) serve() {
 	x.line.visitor = st.who.addr
 	st.reply = answerer2{s: s, x: x, block: st.reply.block[:0]}
 	s.SetGone(x.guard.left)
-	if i := bytes.IndexByte(r.Path, '?'); i >= 0 {
-		x.path, x.query = r.Path[:i], r.Path[i+1:]
-	}
-	x.path = append(k.head[:0:0], x.path...) // it is brought into normal form in place
 	if !st.take(r.Fields) {
 		x.line.cause = causeBadRequest
 		c.w.fail(x, http.StatusExpectationFailed, "only 100-continue can be expected")
@@ -117,6 +113,13 @@ func (st *stream) serve() {
 		c.w.fail(x, http.StatusBadRequest, "the authority is not a host with an optional port")
 		c.w.finish(x)
 		return
+	}
+	if r.Path != nil {
+		if status, why := x.target(r.Path); status != 0 {
+			c.w.fail(x, status, why)
+			c.w.finish(x)
+			return
+		}
 	}
 	if r.Protocol != "" && !st.connects(r) {
 		c.w.fail(x, http.StatusNotImplemented, "only WebSockets are opened by CONNECT")

@@ -143,7 +143,7 @@ func (st *stream3) serve() {
 		return
 	}
 	if r.Path != nil {
-		if status, why := st.target(r.Path); status != 0 {
+		if status, why := x.target(r.Path); status != 0 {
 			c.refuse(x, status, why)
 			return
 		}
@@ -165,20 +165,6 @@ func (c *conn3) refuse(x *exchange, status int, why string) {
 	x.line.cause = causeBadRequest
 	c.w.fail(x, status, why)
 	c.w.finish(x)
-}
-
-// target takes :path apart, by the same rules as the target of an HTTP/1 request.
-func (st *stream3) target(raw []byte) (status int, why string) {
-	x := &st.k.x
-	if len(raw) > x.table.settings.Limits.URI {
-		return http.StatusRequestURITooLong, "the target is too long"
-	}
-	path, query, err := http1.Target(raw)
-	if err != nil {
-		return http.StatusBadRequest, err.Reason
-	}
-	x.path, x.query = bytes.Clone(path), query // it is brought into normal form in place
-	return 0, ""
 }
 
 // take makes an exchange's fields of a stream's; false if the client expects what nobody can do.

@@ -143,10 +143,13 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
-	// What only HTTP/3's half checks yet is what HTTP/1's parser checks.
+	// Targets are judged by the rules of HTTP/1, which they become.
 	for target, want := range map[string]string{"/%zz": "400", "/%00": "400", "/a\\b": "400", "/" + string(bytes.Repeat([]byte("a"), 9000)): "414", "/a?\"": "200"} {
 		if got := s.over3(t, request(line{":path", target}), ""); got != want {
-			t.Errorf("GET %.20s: %s, want %s", target, got, want)
+			t.Errorf("HTTP/3: GET %.20s: %s, want %s", target, got, want)
+		}
+		if got := s.over2(t, request(line{":path", target}), ""); got != want {
+			t.Errorf("HTTP/2: GET %.20s: %s, want %s", target, got, want)
 		}
 	}
 }
