@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -77,6 +78,13 @@ func (c *conn) serveStreams(first []byte) {
 func (c *conn) serveStream(s *http2.Stream) {
 	st := c.w.streams.Get().(*stream)
 	st.c, st.s, st.who = c, s, c.who
+	defer func() {
+		if p := recover(); p != nil { // what serve itself does not catch; st is not used again
+			c.w.log.Error("a request made skein panic: its stream is reset", "panic", p, "client", c.who.ip, "stack", string(debug.Stack()))
+			c.w.stats.Causes[causePanic].Add(1)
+			s.Reset(http2.CodeInternal)
+		}
+	}()
 	st.serve()
 	k := &st.k
 	k.x = exchange{}
