@@ -14,12 +14,14 @@ type check struct {
 	monitor *Monitor
 	state   *state
 	cfg     *config.Check // guarded by the Monitor's mu; equal settings may replace it
+	h2      bool          // HTTP/2 is spoken
 	probe   *probe
 	stop    func() // guarded by the Monitor's mu; nil until started
 }
 
 func newCheck(m *Monitor, s *state, c *config.Check) *check {
-	return &check{monitor: m, state: s, cfg: c, probe: newProbe(c, s.member, m.dial)}
+	h2 := speaks2(s.pool, c)
+	return &check{monitor: m, state: s, cfg: c, h2: h2, probe: newProbe(c, s.member, h2, m.dial)}
 }
 
 // end stops the check, if there is one and it has started. A result that is on its way is dropped by record.

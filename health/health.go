@@ -144,7 +144,7 @@ func (m *Monitor) recheck(s *state, c *config.Check, now time.Time, news *[]chan
 		}
 		s.judge, s.last = judge{up: true}, Result{}
 		return nil
-	case s.check != nil && reflect.DeepEqual(s.check.cfg, c):
+	case s.check != nil && reflect.DeepEqual(s.check.cfg, c) && s.check.h2 == speaks2(s.pool, c):
 		s.check.cfg = c // let go of the old configuration
 		return nil
 	}

@@ -44,12 +44,13 @@ type probe struct {
 	timeout time.Duration
 	proxy   bool        // a PROXY protocol header comes first
 	tls     *tls.Config // nil without TLS
-	request []byte      // nil if the connection is all that is wanted
+	url     string      // for HTTP/2; "" for HTTP/1
+	request []byte      // for HTTP/1; nil if the connection is all that is wanted
 	status  []config.StatusRange
 	body    []byte // nil if any will do
 }
 
-func newProbe(c *config.Check, m *pool.Member, dial Dial) *probe {
+func newProbe(c *config.Check, m *pool.Member, h2 bool, dial Dial) *probe {
 	p := &probe{dial: dial, network: m.Network, address: m.Address, timeout: c.Timeout, proxy: c.SendProxy}
 	if c.Port != 0 {
 		p.address = net.JoinHostPort(m.Host, strconv.Itoa(c.Port))
@@ -86,6 +87,12 @@ func newProbe(c *config.Check, m *pool.Member, dial Dial) *probe {
 	}
 	p.request = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: skein/check\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 		c.Path, authority)
+	if h2 {
+		p.url = c.Kind + "://" + authority + c.Path
+		if p.tls != nil {
+			p.tls.NextProtos = []string{"h2"}
+		}
+	}
 	p.status = c.StatusFrom
 	if c.Body != "" {
 		p.body = []byte(c.Body)
@@ -131,6 +138,14 @@ func (p *probe) ask(ctx context.Context) (string, error) {
 		}
 		conn = c
 	}
+	if p.url != "" {
+		a, err := p.exchange2(ctx, conn)
+		if err != nil {
+			return "", p.explain(ctx, "answer", err)
+		}
+		defer a.Body.Close()
+		return p.verdict(ctx, a)
+	}
 	if _, err := conn.Write(p.request); err != nil {
 		return "", p.explain(ctx, "request", err)
 	}
@@ -148,11 +163,16 @@ func (p *probe) ask(ctx context.Context) (string, error) {
 			break // other interim answers come before the real one (RFC 9110 section 15.2)
 		}
 	}
+	limit.N += 2 * maxBody // room for the lines of chunks
+	return p.verdict(ctx, a)
+}
+
+// verdict says whether an answer is what is wanted.
+func (p *probe) verdict(ctx context.Context, a *http.Response) (string, error) {
 	if err := p.judge(a.StatusCode); err != nil {
 		return "", err
 	}
 	if p.body != nil {
-		limit.N += 2 * maxBody // room for the lines of chunks
 		found, err := contains(a.Body, p.body)
 		if err != nil {
 			return "", p.explain(ctx, "body", err)

@@ -97,7 +97,7 @@ func TestProbe(t *testing.T) {
 				if c.change != nil {
 					c.change(cfg)
 				}
-				p := newProbe(cfg, &pool.Member{Network: "tcp", Address: "10.0.0.1:80", Host: "10.0.0.1"}, w.dial)
+				p := newProbe(cfg, &pool.Member{Network: "tcp", Address: "10.0.0.1:80", Host: "10.0.0.1"}, false, w.dial)
 				r := p.run(t.Context())
 				if r.OK != c.ok || r.Text != c.text {
 					t.Errorf("run() = %v, %q, want %v, %q", r.OK, r.Text, c.ok, c.text)
@@ -144,7 +144,7 @@ func TestRequest(t *testing.T) {
 		},
 		{"tcp", "10.0.0.1", "25", config.Check{Kind: "tcp"}, "10.0.0.1:25", "", ""},
 	} {
-		p := newProbe(&c.check, &pool.Member{Network: "tcp", Host: c.host, Address: net.JoinHostPort(c.host, c.port)}, nil)
+		p := newProbe(&c.check, &pool.Member{Network: "tcp", Host: c.host, Address: net.JoinHostPort(c.host, c.port)}, false, nil)
 		want := c.request
 		if want != "" {
 			want += rest
@@ -185,7 +185,7 @@ func loopback(t *testing.T, h func(net.Conn), c *config.Check) *probe {
 		l.Close()
 		conns.Wait()
 	})
-	return newProbe(c, &pool.Member{Network: "tcp", Address: l.Addr().String(), Host: "127.0.0.1"}, (&net.Dialer{}).DialContext)
+	return newProbe(c, &pool.Member{Network: "tcp", Address: l.Addr().String(), Host: "127.0.0.1"}, false, (&net.Dialer{}).DialContext)
 }
 
 func TestProbeOnSockets(t *testing.T) {
@@ -222,7 +222,7 @@ func TestProbeOnSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		p := newProbe(httpCheck(), &pool.Member{Network: "tcp", Address: l.Addr().String()}, (&net.Dialer{}).DialContext)
+		p := newProbe(httpCheck(), &pool.Member{Network: "tcp", Address: l.Addr().String()}, false, (&net.Dialer{}).DialContext)
 		if r := p.run(t.Context()); r.OK || r.Text != "connect: connection refused" {
 			t.Errorf("run() = %v, %q, want a refused connection", r.OK, r.Text)
 		}
@@ -268,14 +268,14 @@ func TestProbeOnUnixSocket(t *testing.T) {
 	})
 	m := &pool.Member{Network: "unix", Address: path}
 	dial := (&net.Dialer{}).DialContext
-	if r := newProbe(httpCheck(), m, dial).run(t.Context()); !r.OK || r.Text != "status 200" {
+	if r := newProbe(httpCheck(), m, false, dial).run(t.Context()); !r.OK || r.Text != "status 200" {
 		t.Errorf("http: %v, %q", r.OK, r.Text)
 	}
-	if r := newProbe(&config.Check{Kind: "tcp", Timeout: time.Second}, m, dial).run(t.Context()); !r.OK || r.Text != "connected" {
+	if r := newProbe(&config.Check{Kind: "tcp", Timeout: time.Second}, m, false, dial).run(t.Context()); !r.OK || r.Text != "connected" {
 		t.Errorf("tcp: %v, %q", r.OK, r.Text)
 	}
 	m.Address += ".gone"
-	if r := newProbe(httpCheck(), m, dial).run(t.Context()); r.OK || !strings.HasPrefix(r.Text, "connect: ") {
+	if r := newProbe(httpCheck(), m, false, dial).run(t.Context()); r.OK || !strings.HasPrefix(r.Text, "connect: ") {
 		t.Errorf("no socket: %v, %q", r.OK, r.Text)
 	}
 }
@@ -327,7 +327,7 @@ func TestHTTPS(t *testing.T) {
 		cfg.Kind = "https"
 		c.change(cfg)
 		m := &pool.Member{Network: "tcp", Address: s.Listener.Addr().String(), Host: "127.0.0.1"}
-		r := newProbe(cfg, m, (&net.Dialer{}).DialContext).run(context.Background())
+		r := newProbe(cfg, m, false, (&net.Dialer{}).DialContext).run(context.Background())
 		if r.OK != c.ok || r.Text != c.text {
 			t.Errorf("%s: run() = %v, %q, want %v, %q", c.name, r.OK, r.Text, c.ok, c.text)
 		}
