@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -110,8 +111,8 @@ func (c *Conn) connected(ctx context.Context, timeout time.Duration) error {
 
 // stands reports whether a connection has been made: only then it has a peer.
 func stands(fd int) bool {
-	_, err := unix.Getpeername(fd)
-	return err == nil
+	_, ok := endOf(fd, unix.SYS_GETPEERNAME)
+	return ok
 }
 
 // ephemeral is the lowest port that the kernel gives out by itself on any usual machine.
@@ -123,8 +124,22 @@ func selfConnected(fd int, remote netip.AddrPort) bool {
 	if !remote.IsValid() || !remote.Addr().IsLoopback() || remote.Port() < ephemeral {
 		return false
 	}
-	local, _ := localAddr(fd).(*net.TCPAddr)
-	return local != nil && local.Port == int(remote.Port()) && local.AddrPort().Addr().Unmap() == remote.Addr().Unmap()
+	port, ok := endOf(fd, unix.SYS_GETSOCKNAME)
+	return ok && port == remote.Port()
+}
+
+// endOf asks for the address of one end of a connection and returns its port. It asks the kernel itself: x/sys would ask for the
+// protocol as well.
+func endOf(fd int, call uintptr) (port uint16, ok bool) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	_, _, e := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	if e != 0 {
+		return 0, false
+	}
+	// Where it stands is the same for IPv4 and IPv6, ip(7) and ipv6(7): behind the family, in network order.
+	p := (*[4]byte)(unsafe.Pointer(&sa))
+	return uint16(p[2])<<8 | uint16(p[3]), true
 }
 
 func dialError(network, address, call string, err error) error {
