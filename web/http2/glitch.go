@@ -19,8 +19,10 @@ import "sync/atomic"
 //	4   a DATA frame of ours that is shorter than 256 bytes because a window forced it to be (1-byte windows)
 //
 // The allowance is for frames that belong to honest traffic: each stream that is opened adds some, and each DATA frame that we
-// send, which gRPC's clients answer with PING and WINDOW_UPDATE. What weighs on an honest client is forgiven: two points for
-// every request that was served to its end, four for every second that passed, one for every DATA frame sent in full.
+// send, which gRPC's clients answer with PING and WINDOW_UPDATE, and the bytes in it: Go's client gives a window back in two
+// WINDOW_UPDATEs as soon as 4 KiB were read, eight for a full frame, and up to a whole window of them at once. What weighs on an
+// honest client is forgiven: two points for every request that was served to its end, four for every second that passed, one for
+// every DATA frame sent in full.
 const (
 	weightRapidReset = 4
 	weightLateReset  = 1
@@ -50,7 +52,8 @@ const (
 	allowanceStart  = 64
 	allowanceStream = 4
 	allowanceData   = 3
-	allowanceMost   = 256
+	allowanceBytes  = 512      // of body for one more
+	allowanceMost   = 16 << 10 // what 8 MiB that are under way may come back as
 
 	// maxControl is how many bytes of acknowledgements and resets may wait for a client that does not read them.
 	maxControl = 16 << 10

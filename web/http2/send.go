@@ -228,6 +228,7 @@ func (s *Stream) frame(p []byte) (int, error) {
 			err = c.offend(weightSplinter)
 		}
 	}
+	c.allow(n / allowanceBytes)
 	o.b = append(o.b, p[:n]...)
 	s.window -= int64(n)
 	c.window -= int64(n)
