@@ -1,6 +1,7 @@
 package https
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,8 +14,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"golang.org/x/net/http2"
 
 	"skein/test/harness"
 )
@@ -188,7 +187,7 @@ func fetch(addr string, config *tls.Config, fields []string) (body string, state
 		return a.body, state, nil
 	}
 	var c *tls.Conn
-	tr := &http2.Transport{DialTLS: func(string, string, *tls.Config) (net.Conn, error) {
+	tr := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
 		v, err := tryDial(addr, config)
 		if err != nil {
 			return nil, err

@@ -1,14 +1,14 @@
 package https
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
-
-	"golang.org/x/net/http2"
 
 	"skein/test/harness"
 )
@@ -16,15 +16,13 @@ import (
 // exchange2 gets / of a host over a connection that has agreed on h2.
 func exchange2(t testing.TB, v *visitor, host string) *http.Response {
 	t.Helper()
-	c, err := new(http2.Transport).NewClientConn(v.Conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return v.Conn, nil }}
+	t.Cleanup(tr.CloseIdleConnections)
 	r, err := http.NewRequest("GET", "https://"+host+"/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := c.RoundTrip(r)
+	a, err := tr.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,8 +71,8 @@ func TestScanner(t *testing.T) {
 	if !bytes.Contains(out, []byte("Done ")) {
 		t.Errorf("the scan was not completed: %v\n%s", err, out)
 	}
-	if n := s.Metric("skein_http_tls_handshakes_total"); n < 50 {
-		t.Errorf("testssl completed %v handshakes: has it tried anything?\n%s", n, out)
+	if n := s.Metric("skein_http_tls_handshakes_total"); n < 20 {
+		t.Errorf("testssl completed %v handshakes, want at least 20: has it tried anything?\n%s", n, out)
 	}
 	s.Stop()
 }
