@@ -236,6 +236,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/none":
 		w.WriteHeader(http.StatusNoContent)
 	case "/hang":
+		io.Copy(io.Discard, r.Body) // net/http sees the end of a connection only behind the body
 		o.began <- struct{}{}
 		<-r.Context().Done()
 		o.left <- struct{}{}
