@@ -80,9 +80,9 @@ func (w *Web) openLink(x *exchange, m *pool.Member, d *dialer, home *links, time
 	}
 	l := newLink(w, nc, m, d, home)
 	l.sock.Progress(x.route.pool.Config().Timeouts.Idle, 0)
+	l.greet() // before anybody reads: what the member says may want an answer, which must not come first
 	w.linked.Go(l.read)
 	l.mu.Lock()
-	l.greet()
 	l.flush()
 	l.mu.Unlock()
 	t := time.NewTimer(timeout - time.Since(start))
@@ -127,7 +127,7 @@ func newLink(w *Web, nc net.Conn, m *pool.Member, d *dialer, home *links) *link 
 	return l
 }
 
-// greet sends the connection preface (RFC 9113 section 3.4). Called with mu held, as all that follow in lower case.
+// greet puts the connection preface into out (RFC 9113 section 3.4).
 func (l *link) greet() {
 	l.out.WriteString(http2.ClientPreface)
 	_ = l.fr.WriteSettings(

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"skein/web/http1"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"skein/web/http1"
 )
 
 // patience100 is how long a member may keep a client waiting for 100 Continue. Many servers never send one.
@@ -25,7 +26,8 @@ type upload struct {
 	goOn    chan struct{} // closed when the body may be asked for, or need not be any more
 	once    sync.Once
 
-	whole atomic.Bool // the client has sent all of it: what follows is the next request
+	stopped atomic.Bool // nobody wants the rest of the body
+	whole   atomic.Bool // the client has sent all of it: what follows is the next request
 
 	// Valid after done.
 	fromClient error // the client's side failed
@@ -60,6 +62,9 @@ func (p *upload) run() {
 			break
 		}
 		if err != nil {
+			if p.stopped.Load() {
+				return // it is we who did not want the rest, because of the member
+			}
 			p.fromClient = err
 			p.u.abort() // whoever waits for the answer waits in vain
 			return
@@ -160,6 +165,7 @@ func (p *upload) wait() {
 		if p.whole.Load() {
 			<-p.done
 		} else {
+			p.stopped.Store(true)
 			p.x.body.stop()
 			<-p.done
 			p.x.guard.calm() // the answer has yet to be written
