@@ -80,6 +80,9 @@ type conn struct {
 	table *table
 	begun bool // bytes of a request were received: it has its header time-out
 
+	protocol string // that was agreed on before the first request
+	stays    bool   // meet has gone well
+
 	prior   bool                       // an HTTP/2 client that knows it need not ask (RFC 9113 section 3.3)
 	served  bool                       // a request was served
 	streams atomic.Pointer[http2.Conn] // nil as long as the connection is not HTTP/2
@@ -114,14 +117,19 @@ func newWork() any {
 	return &work{buf: make([]byte, bufferSize), ans: make([]byte, bufferSize), head: make([]byte, 0, 2048)}
 }
 
-// serve works until the connection ends.
-func (c *conn) serve() {
+// meet does what comes before the first request. It returns false if the connection has ended.
+func (c *conn) meet() bool {
 	defer c.end()
 	c.sock.Gone = c.guard.left
-	switch protocol, ok := c.open(); {
-	case !ok:
-		return
-	case protocol == "h2":
+	c.protocol, c.stays = c.open()
+	return c.stays
+}
+
+// serve works until the connection ends.
+func (c *conn) serve() {
+	c.stays = false
+	defer c.end()
+	if c.protocol == "h2" {
 		c.serveStreams(nil)
 		return
 	}
@@ -410,6 +418,8 @@ func (c *conn) end() {
 		c.w.log.Error("a connection made skein panic and was closed", "panic", p, "client", c.who.ip, "stack", string(debug.Stack()))
 		c.w.stats.Causes[causePanic].Add(1)
 		c.k, c.linger = nil, false // nobody knows what state it is in
+	} else if c.stays {
+		return
 	}
 	c.close()
 }

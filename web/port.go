@@ -87,9 +87,16 @@ const maxIdleWorkers = 128
 // growing it again for each of them would be a tenth of the cost.
 func (w *Web) work(c *conn) {
 	for c != nil {
-		c.serve()
-		w.stats.Connections.Add(-1)
-		w.conns.Done()
+		switch met := c.meet(); {
+		case met && c.who.secure:
+			// A handshake with ML-KEM wants a stack of 32 KiB. It is good for the next handshake; kept by a visitor who stays, it
+			// would be most of what one costs until the garbage collector comes by.
+			go w.accompany(c)
+		case met:
+			w.accompany(c)
+		default:
+			w.left()
+		}
 		c = nil
 		if w.idlers.Add(1) <= maxIdleWorkers {
 			select {
@@ -99,6 +106,18 @@ func (w *Web) work(c *conn) {
 		}
 		w.idlers.Add(-1)
 	}
+}
+
+// accompany serves a connection that has begun well, until it ends.
+func (w *Web) accompany(c *conn) {
+	c.serve()
+	w.left()
+}
+
+// left counts a connection that has ended.
+func (w *Web) left() {
+	w.stats.Connections.Add(-1)
+	w.conns.Done()
 }
 
 // place is what a connection takes up of the limits of its port.
