@@ -70,6 +70,8 @@ func TestViolations(t *testing.T) {
 		{name: "cut in the middle", on: string(long), want: "0x106"},
 		{name: "QPACK with a table", on: string(frame(1, "\x01\x00\xc0")), want: "0x200"},
 		{name: "QPACK garbage", on: string(frame(1, "\x00\x00\xff\xff")), want: "0x200"},
+		{name: "long unknown frame first", on: "\x21\x80\x10\x00\x00", want: "0x107"},
+		{name: "long unknown frame behind the head", on: string(headers(post())) + "\x21\x80\x10\x00\x00", want: "0x107"},
 		{name: "nothing", on: "\x21\x00", want: "open", wantReset: "0x10d"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

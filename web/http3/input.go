@@ -78,8 +78,15 @@ func (in *input) frame(d time.Duration) (typ, length uint64, err error) {
 	}
 }
 
+// maxUnknown is how long a frame may be that means nothing to us. Honest clients send short ones, so that nobody relies on there
+// being none (RFC 9114 section 7.2.8); who sends long ones wants us to read for nothing.
+const maxUnknown = 4 << 10
+
 // skip leaves out n bytes.
 func (in *input) skip(n uint64, d time.Duration) error {
+	if n > maxUnknown {
+		return &ConnError{CodeExcessiveLoad, "a frame of an unknown type is too long"}
+	}
 	for n > uint64(in.w-in.r) {
 		n -= uint64(in.w - in.r)
 		in.r, in.w = 0, 0
