@@ -188,6 +188,9 @@ func (w *Web) try(x *exchange, p *pool.Pool, m *pool.Member, cfg *config.Pool, p
 				return &failure{status: http.StatusServiceUnavailable, cause: causeOriginBroken, again: !started}
 			}
 		}
+		if started && errors.Is(err, errRefused) && x.up.regain(x) {
+			started = false
+		}
 		again := !started && !u.first && (!u.sent || idempotent(x.method))
 		if again && u.reused && !isTimeout(err) && (turn == 0 || turn < maxRefusals && errors.Is(err, errRefused)) {
 			continue

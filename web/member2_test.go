@@ -343,6 +343,48 @@ func TestMember2GoAwayIsSafe(t *testing.T) {
 	}
 }
 
+// A body that came behind its head is sent again as well, if it is small and nobody has worked on it.
+func TestMember2RefusedBody(t *testing.T) {
+	for _, v := range []struct {
+		size, status int
+	}{{100, 200}, {keepMost, 200}, {keepMost + 1, 502}} {
+		t.Run(fmt.Sprint(v.size), func(t *testing.T) {
+			addr := origin(t, func(c net.Conn, r *bufio.Reader) {
+				_, _ = r.Discard(len(http2.ClientPreface))
+				fr := http2.NewFramer(c, r)
+				_ = fr.WriteSettings()
+				got := 0
+				for {
+					f, err := fr.ReadFrame()
+					if err != nil {
+						return
+					}
+					d, ok := f.(*http2.DataFrame)
+					if !ok {
+						continue
+					}
+					got += len(d.Data())
+					if d.StreamID == 1 && got == v.size { // the first time
+						_ = fr.WriteRSTStream(1, http2.ErrCodeRefusedStream)
+						got = 0
+					} else if d.StreamEnded() {
+						answer2(fr, d.StreamID, fmt.Sprint(got), ":status", "200")
+					}
+				}
+			})
+			s := serveFile(t, false, pool2(addr, ""))
+			c, r := s.dial(here)
+			fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", v.size)
+			time.Sleep(20 * time.Millisecond) // the head comes alone
+			a, body, err := ask(t, c, r, "POST", strings.Repeat("x", v.size))
+			if err != nil || a.StatusCode != v.status || v.status == 200 && body != fmt.Sprint(v.size) {
+				t.Errorf("answer = %v, %q, %v; want %d", a, body, err, v.status)
+			}
+			s.balanced()
+		})
+	}
+}
+
 // A client that leaves cancels its stream, and nothing else.
 func TestMember2Cancel(t *testing.T) {
 	arrived, gone := make(chan struct{}, 1), make(chan struct{})

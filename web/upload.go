@@ -30,8 +30,9 @@ type upload struct {
 	whole   atomic.Bool // the client has sent all of it: what follows is the next request
 
 	// Valid after done.
-	fromClient error // the client's side failed
-	toMember   error // the member's side failed
+	kept       []byte // what the client has sent, for regain; nil if that is too much
+	fromClient error  // the client's side failed
+	toMember   error  // the member's side failed
 	complete   bool
 	fault      any // what run panicked with, and where
 }
@@ -69,6 +70,7 @@ func (p *upload) run() {
 			p.u.abort() // whoever waits for the answer waits in vain
 			return
 		}
+		p.keep(data)
 		p.u.arm(p.idle)
 		if p.x.body.last() {
 			p.whole.Store(true) // before it is sent: the answer may overtake us
@@ -114,6 +116,30 @@ func (p *upload) ask() bool {
 		}
 	}
 	return !p.u.expired()
+}
+
+// keepMost bounds the bodies that can be regained: nearly all calls of gRPC are smaller.
+const keepMost = 16 << 10
+
+// keep remembers a small body on its way to a member that may say that it has not taken the request, as HTTP/2 can.
+func (p *upload) keep(data []byte) {
+	switch {
+	case p.u.stream == nil || p.kept == nil && p.x.line.received > int64(len(data)): // or it was too much before
+	case len(p.kept)+len(data) > keepMost:
+		p.kept = nil
+	default:
+		p.kept = append(p.kept, data...)
+	}
+}
+
+// regain makes the body of a request that certainly nobody has worked on the exchange's own again, so that it can be sent once
+// more; false if it was too large, or has not been received to its end.
+func (p *upload) regain(x *exchange) bool {
+	if !p.whole.Load() || p.kept == nil || x.line.received != int64(len(p.kept)) || len(x.body.trailers()) > 0 {
+		return false
+	}
+	x.small, x.body = p.kept, nil
+	return true
 }
 
 // taken reports whether the client's part is over: the whole body was received. Its last bytes may still be on the way to the
