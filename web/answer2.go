@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"skein/web/http1"
 	"skein/web/http2"
 )
 
@@ -28,14 +27,14 @@ func (a *answerer2) interim(status int, fields []Field) error {
 	}
 	// The upload may do this beside us: the block is its own.
 	b := http2.AppendStatus(nil, status)
-	return a.s.Interim(appendBlock(b, &answer{fields: fields, hops: &h}))
+	return a.s.Interim(appendBlock(b, &answer{fields: fields, hops: &h}, http2.AppendField))
 }
 
 func (a *answerer2) begin(h *answer) error {
 	a.begun = true
 	a.x.line.status = h.status
 	b := http2.AppendStatus(a.block[:0], h.status)
-	b = appendBlock(b, h)
+	b = appendBlock(b, h, http2.AppendField)
 	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
 		var room [20]byte
 		b = http2.AppendField(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
@@ -46,27 +45,6 @@ func (a *answerer2) begin(h *answer) error {
 }
 
 var nameContentLength = []byte("content-length")
-
-// appendBlock writes the fields of an answer's head as appendAnswer does for HTTP/1.
-func appendBlock(b []byte, h *answer) []byte {
-	for i := range h.fields {
-		if f := &h.fields[i]; h.passes(f) {
-			b = http2.AppendField(b, f.Name, f.Value)
-		}
-	}
-	if h.edits != nil {
-		b = appendLines(b, h.edits.append)
-	}
-	return appendLines(b, h.extra)
-}
-
-// appendLines writes complete lines of ours, which are kept as HTTP/1 has them, as fields.
-func appendLines(b, lines []byte) []byte {
-	for name, value := range http1.Lines(lines) {
-		b = http2.AppendField(b, name, value)
-	}
-	return b
-}
 
 func (a *answerer2) write(p []byte) error {
 	if len(p) == 0 {

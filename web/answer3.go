@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"skein/internal/sock"
-	"skein/web/http1"
 	"skein/web/http3"
 )
 
@@ -31,13 +30,13 @@ func (a *answerer3) interim(status int, fields []Field) error {
 		return nil
 	}
 	// The upload may do this beside us: the block is its own.
-	return a.s.Interim(appendBlock3(http3.AppendStatus(nil, status), &answer{fields: fields, hops: &h}))
+	return a.s.Interim(appendBlock(http3.AppendStatus(nil, status), &answer{fields: fields, hops: &h}, http3.AppendField))
 }
 
 func (a *answerer3) begin(h *answer) error {
 	a.begun = true
 	a.x.line.status = h.status
-	b := appendBlock3(http3.AppendStatus(a.block[:0], h.status), h)
+	b := appendBlock(http3.AppendStatus(a.block[:0], h.status), h, http3.AppendField)
 	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
 		var room [20]byte
 		b = http3.AppendField(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
@@ -51,27 +50,6 @@ func (a *answerer3) begin(h *answer) error {
 		return a.judge(a.s.End(nil))
 	}
 	return nil
-}
-
-// appendBlock3 writes the fields of an answer's head as appendAnswer does for HTTP/1.
-func appendBlock3(b []byte, h *answer) []byte {
-	for i := range h.fields {
-		if f := &h.fields[i]; h.passes(f) {
-			b = http3.AppendField(b, f.Name, f.Value)
-		}
-	}
-	if h.edits != nil {
-		b = appendLines3(b, h.edits.append)
-	}
-	return appendLines3(b, h.extra)
-}
-
-// appendLines3 writes complete lines of ours, which are kept as HTTP/1 has them, as fields.
-func appendLines3(b, lines []byte) []byte {
-	for name, value := range http1.Lines(lines) {
-		b = http3.AppendField(b, name, value)
-	}
-	return b
 }
 
 func (a *answerer3) write(p []byte) error {

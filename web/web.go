@@ -53,7 +53,7 @@ type Web struct {
 	timer   *sock.Timer
 	stats   Stats
 	works   sync.Pool // *work
-	streams sync.Pool // *stream
+	streams sync.Pool // *stream2
 	workers *http2.Workers
 	bodies  sync.Pool // *[bodySize]byte
 	tunnels *sync.Pool
@@ -94,7 +94,7 @@ func New(log *slog.Logger, o Options) *Web {
 	w.dialing, w.hangUp = context.WithCancel(context.Background())
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork
-	w.streams.New = newStream
+	w.streams.New = newStream2
 	w.streams3.New = newStream3
 	w.quic = quicPorts{buffers: http3.NewBuffers(), ports: map[string]*port3{}, conns: map[*conn3]struct{}{}}
 	w.workers = http2.NewWorkers(maxIdleWorkers)

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/net/http2/hpack"
+
+	"skein/web/message"
 )
 
 // block is the header block that is being received. It comes in one HEADERS frame and any number of CONTINUATION frames, with
@@ -18,7 +20,7 @@ type block struct {
 	buf   []byte
 
 	// While it is decoded.
-	to *fieldList
+	to *message.List
 }
 
 // most is how many encoded bytes a block may have. What is larger cannot be refused with an answer, as it would have to be
@@ -92,13 +94,13 @@ func (c *Conn) judge(n int, last bool) error {
 
 // emit takes a field from the decoder.
 func (c *Conn) emit(f hpack.HeaderField) {
-	if c.block.to.add(f.Name, f.Value, c.cfg) {
+	if c.block.to.Add(f.Name, f.Value) {
 		c.hp.SetEmitEnabled(false) // the rest only has to keep the table right
 	}
 }
 
 // decode reads a block into l, or only into the HPACK table if l is nil.
-func (c *Conn) decode(p []byte, l *fieldList) error {
+func (c *Conn) decode(p []byte, l *message.List) error {
 	c.block.to = l
 	c.hp.SetEmitEnabled(l != nil)
 	_, err := c.hp.Write(p)
@@ -144,18 +146,18 @@ func (c *Conn) complete(p []byte) error {
 func (c *Conn) takeRequest(p []byte) error {
 	k := &c.block
 	s := c.workers.streams.Get().(*Stream)
-	s.list.reset(false)
+	s.list.Reset(c.cfg.bounds(), false)
 	if err := c.decode(p, &s.list); err != nil {
 		return err
 	}
-	large := s.list.large
+	large := s.list.Large
 	bad := ""
 	switch {
 	case k.self:
 		bad = "a stream depends on itself"
 	case large:
 	default:
-		bad = s.list.request(&s.req, c.cfg.ExtendedConnect, k.end)
+		bad = s.list.Request(&s.req, c.cfg.ExtendedConnect, k.end)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,8 +210,8 @@ func (c *Conn) answerLarge(id uint32, end bool) error {
 // takeTrailers takes the block that ends a body (RFC 9113 section 8.1).
 func (c *Conn) takeTrailers(s *Stream, p []byte) error {
 	k := &c.block
-	var l fieldList
-	l.reset(true)
+	var l message.List
+	l.Reset(c.cfg.bounds(), true)
 	if err := c.decode(p, &l); err != nil {
 		return err
 	}
@@ -218,12 +220,12 @@ func (c *Conn) takeTrailers(s *Stream, p []byte) error {
 	if c.streams[k.id] != s { // its handler has ended meanwhile
 		return nil
 	}
-	bad := l.bad
+	bad := l.Bad
 	switch {
 	case s.ended:
 		return c.streamError(k.id, CodeStreamClosed, "HEADERS after the end of the stream")
 	case bad != "":
-	case l.large:
+	case l.Large:
 		bad = "the trailers are too large"
 	case !k.end:
 		bad = "trailers do not end the stream"
@@ -236,7 +238,7 @@ func (c *Conn) takeTrailers(s *Stream, p []byte) error {
 		c.cfg.Stats.Malformed.Add(1)
 		return c.streamError(k.id, CodeProtocol, bad)
 	}
-	s.trailers = l.fields
+	s.trailers = l.Fields
 	s.endReceive()
 	s.recv.Broadcast()
 	return nil

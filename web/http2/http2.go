@@ -14,6 +14,8 @@ package http2
 import (
 	"fmt"
 	"time"
+
+	"skein/web/message"
 )
 
 // Transport is the client's connection.
@@ -43,19 +45,15 @@ type Config struct {
 	Workers         *Workers // runs the handlers; nil gives each connection its own
 }
 
-// Field is one field line, the name in lower case. It is valid until the handler returns. Its bytes may be shared with later
-// requests of the connection: they must never be written to.
-type Field struct{ Name, Value []byte }
+// Field is one field line. It is valid until the handler returns.
+type Field = message.Field
 
 // Request is a request that has passed all rules of RFC 9113 section 8 that a server can check.
-type Request struct {
-	Method    string
-	Scheme    string  // http or https; empty for CONNECT without a protocol
-	Authority []byte  // :authority, or Host when there is none; never empty
-	Path      []byte  // with the query, as received; begins with "/", or is "*"; nil for CONNECT without a protocol
-	Protocol  string  // :protocol of an extended CONNECT (RFC 8441)
-	Fields    []Field // without host and content-length, which are told above and below; cookie crumbs are one field
-	Length    int64   // of the body: 0 without one, -1 if only its end will tell
+type Request = message.Request
+
+// bounds are those of a field list.
+func (c *Config) bounds() message.Bounds {
+	return message.Bounds{Size: c.MaxHeader, Fields: c.MaxFields}
 }
 
 // Error codes (RFC 9113 section 7), for [Stream.Reset].

@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"skein/web/message"
 )
 
 // Errors of a stream that we ended.
@@ -21,7 +23,7 @@ type Stream struct {
 	c    *Conn
 	id   uint32
 	req  Request
-	list fieldList
+	list message.List
 
 	// Guarded by c.mu.
 	recv, send sync.Cond
@@ -109,12 +111,9 @@ func (s *Stream) run() {
 
 // recycle forgets the stream. The strings of a request must not be kept alive by the pool.
 func (c *Conn) recycle(s *Stream) {
-	clear(s.list.fields[:cap(s.list.fields)])
-	crumbs, fields := s.list.crumbs[:0], s.list.fields[:0]
-	if cap(crumbs) > 4<<10 || cap(fields) > 128 {
-		crumbs, fields = nil, nil
-	}
-	*s = Stream{list: fieldList{fields: fields, crumbs: crumbs}}
+	list := s.list
+	list.Forget()
+	*s = Stream{list: list}
 	c.workers.streams.Put(s)
 }
 

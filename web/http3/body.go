@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"skein/web/message"
 )
 
 // body is the reading side of a stream behind the head. Only [Stream.Next] and what comes before the handler touch it, but for
@@ -151,18 +153,18 @@ func (s *Stream) takeTrailers(n uint64, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	var l fieldList
-	l.reset(true)
-	if err := decode(block, &l, s.c.cfg); err != nil {
+	var l message.List
+	l.Reset(s.c.cfg.bounds(), true)
+	if err := decode(block, &l); err != nil {
 		return err
 	}
 	switch {
-	case l.bad != "":
-		return malformed(l.bad)
-	case l.large:
+	case l.Bad != "":
+		return malformed(l.Bad)
+	case l.Large:
 		return malformed("the trailers are too large")
 	}
-	s.body.trailers, s.body.after = l.fields, true
+	s.body.trailers, s.body.after = l.Fields, true
 	return nil
 }
 

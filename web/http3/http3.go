@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+
+	"skein/web/message"
 )
 
 // Config is what connections have in common. It must not change while any of them is served.
@@ -34,19 +36,15 @@ type Config struct {
 	Buffers         *Buffers
 }
 
-// Field is one field line, the name in lower case. Its bytes must never be written to.
-type Field struct{ Name, Value []byte }
+// Field is one field line. It is valid until the handler returns.
+type Field = message.Field
 
 // Request is a request that has passed all rules of RFC 9114 section 4 that a server can check.
-type Request struct {
-	Method    string
-	Scheme    string  // http or https; empty for CONNECT without a protocol
-	Authority []byte  // :authority, or Host when there is none; never empty
-	Path      []byte  // with the query, as received; begins with "/", or is "*"; nil for CONNECT without a protocol
-	Protocol  string  // :protocol of an extended CONNECT (RFC 9220)
-	Fields    []Field // without host and content-length, which are told above and below; cookie crumbs are one field
-	Length    int64   // of the body: 0 without one, -1 if only its end will tell
-	Small     []byte  // the whole body, if all of it came with the head
+type Request = message.Request
+
+// bounds are those of a field list.
+func (c *Config) bounds() message.Bounds {
+	return message.Bounds{Size: c.MaxHeader, Fields: c.MaxFields}
 }
 
 // Error codes (RFC 9114 section 8.1, RFC 9204 section 6).

@@ -10,6 +10,8 @@ import (
 
 	"github.com/quic-go/qpack"
 	"github.com/quic-go/quic-go"
+
+	"skein/web/message"
 )
 
 // Errors of a stream that we ended.
@@ -92,15 +94,15 @@ func (s *Stream) receive() error {
 	if err != nil {
 		return err
 	}
-	var l fieldList
-	l.reset(false)
-	if err := decode(block, &l, s.c.cfg); err != nil {
+	var l message.List
+	l.Reset(s.c.cfg.bounds(), false)
+	if err := decode(block, &l); err != nil {
 		return err
 	}
 	end := s.in.ended && s.in.r == s.in.w
-	if bad := l.request(&s.req, s.c.cfg.ExtendedConnect, end); bad != "" && !l.large {
+	if bad := l.Request(&s.req, s.c.cfg.ExtendedConnect, end); bad != "" && !l.Large {
 		return malformed(bad)
-	} else if l.large {
+	} else if l.Large {
 		return errLarge
 	}
 	s.body.left = s.req.Length
@@ -297,7 +299,7 @@ func known(typ uint64) bool {
 }
 
 // decode reads a header block into l. An error is the end of the connection (RFC 9204 section 2.2).
-func decode(block []byte, l *fieldList, c *Config) error {
+func decode(block []byte, l *message.List) error {
 	next := qpack.NewDecoder().Decode(block)
 	for {
 		f, err := next()
@@ -307,7 +309,7 @@ func decode(block []byte, l *fieldList, c *Config) error {
 		if err != nil {
 			return &ConnError{codeDecompression, "a header block cannot be decoded: " + err.Error()}
 		}
-		if l.add(f.Name, f.Value, c) {
+		if l.Add(f.Name, f.Value) {
 			return nil
 		}
 	}

@@ -1,4 +1,4 @@
-package http2
+package message
 
 import (
 	"fmt"
@@ -7,6 +7,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
+
+var usual = Bounds{Size: 16 << 10, Fields: 100}
+
+func get(more ...string) []string {
+	return append([]string{":method: GET", ":scheme: http", ":path: /", ":authority: example.com"}, more...)
+}
+
+func post(more ...string) []string {
+	return append([]string{":method: POST", ":scheme: http", ":path: /", ":authority: example.com"}, more...)
+}
 
 // describe shows a request as one line.
 func describe(r *Request) string {
@@ -22,26 +32,26 @@ func describe(r *Request) string {
 	return b.String()
 }
 
-func judge(c *Config, trailer, end bool, fields ...string) string {
-	var l fieldList
+func judge(b Bounds, extended, trailer, end bool, fields ...string) string {
+	var l List
 	var r Request
-	l.reset(trailer)
+	l.Reset(b, trailer)
 	for _, f := range fields {
 		i := strings.Index(f[min(1, len(f)):], ":") + min(1, len(f))
-		if l.add(f[:i], strings.TrimPrefix(f[i+1:], " "), c) {
+		if l.Add(f[:i], strings.TrimPrefix(f[i+1:], " ")) {
 			break
 		}
 	}
-	if l.large {
+	if l.Large {
 		return "large"
 	}
 	if trailer {
-		if l.bad != "" {
-			return "bad: " + l.bad
+		if l.Bad != "" {
+			return "bad: " + l.Bad
 		}
-		return describe(&Request{Fields: l.fields})
+		return describe(&Request{Fields: l.Fields})
 	}
-	if bad := l.request(&r, c.ExtendedConnect, end); bad != "" {
+	if bad := l.Request(&r, extended, end); bad != "" {
 		return "bad: " + bad
 	}
 	return describe(&r)
@@ -152,7 +162,7 @@ func TestRequests(t *testing.T) {
 		{"too many", with("a: ", "b: ", "c: ", "d: ", "e: "), "large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := judge(&Config{MaxHeader: 1000, MaxFields: 4, ExtendedConnect: true}, false, true, c.fields...)
+			got := judge(Bounds{1000, 4}, true, false, true, c.fields...)
 			if c.name == "largest list" {
 				got, _, _ = strings.Cut(got, " [x")
 			}
@@ -167,7 +177,7 @@ func TestRequests(t *testing.T) {
 }
 
 func TestExtendedConnectMustBeOffered(t *testing.T) {
-	got := judge(config(func(c *Config) { c.ExtendedConnect = false }), false, false,
+	got := judge(usual, false, false, false,
 		":method: CONNECT", ":scheme: http", ":path: /", ":authority: a", ":protocol: websocket")
 	if !strings.HasPrefix(got, "bad: ") {
 		t.Errorf("extended CONNECT that was not offered = %s, want a refusal", got)
@@ -179,7 +189,7 @@ func TestLengths(t *testing.T) {
 		"": "bad", "0": "0", "5": "5", "007": "7", "999999999999999999": "999999999999999999", "1000000000000000000": "bad",
 		"-1": "bad", "+1": "bad", "1 ": "bad", "1,1": "bad", "0x1": "bad", "1.0": "bad", "a": "bad", "\xef\xbc\x95": "bad",
 	} {
-		got := judge(config(), false, false, post("content-length: "+value)...)
+		got := judge(usual, true, false, false, post("content-length: "+value)...)
 		if want != "bad" {
 			want = "POST http example.com / " + want
 		} else if strings.HasPrefix(got, "bad: ") {
@@ -189,10 +199,10 @@ func TestLengths(t *testing.T) {
 			t.Errorf("content-length %q: %s, want %s", value, got, want)
 		}
 	}
-	if got := judge(config(), false, false, post("content-length: 1", "content-length: 1")...); !strings.HasPrefix(got, "bad") {
+	if got := judge(usual, true, false, false, post("content-length: 1", "content-length: 1")...); !strings.HasPrefix(got, "bad") {
 		t.Errorf("two lengths: %s, want a refusal", got)
 	}
-	if got, want := judge(config(), false, false, post()...), "POST http example.com / -1"; got != want {
+	if got, want := judge(usual, true, false, false, post()...), "POST http example.com / -1"; got != want {
 		t.Errorf("no length: %s, want %s", got, want)
 	}
 }
@@ -212,12 +222,51 @@ func TestTrailerFields(t *testing.T) {
 		{"capital", "Etag: x", "bad"},
 		{"LF", "etag: x\n", "bad"},
 	} {
-		got := judge(config(), true, true, c.field)
+		got := judge(usual, true, true, true, c.field)
 		if c.want == "bad" && strings.HasPrefix(got, "bad: ") {
 			continue
 		}
 		if d := cmp.Diff(c.want, got); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
+	}
+}
+
+// Trailers that would change what has been judged are left out, others are kept.
+func TestTrailersLeftOut(t *testing.T) {
+	var l List
+	l.Reset(Bounds{1000, 10}, true)
+	for _, n := range []string{"x-sum", "content-length", "authorization", "cookie", "x_y", "etag"} {
+		l.Add(n, "1")
+	}
+	var got []string
+	for _, f := range l.Fields {
+		got = append(got, string(f.Name))
+	}
+	if diff := cmp.Diff([]string{"x-sum", "etag"}, got); diff != "" || l.Bad != "" {
+		t.Errorf("kept (-want +got):\n%s%s", diff, l.Bad)
+	}
+	l.Add(":path", "/")
+	if l.Bad == "" {
+		t.Error("a pseudo field in trailers was taken")
+	}
+}
+
+// A list that went back to a pool keeps nothing of its request alive.
+func TestForget(t *testing.T) {
+	var l List
+	l.Reset(usual, false)
+	for _, f := range get("cookie: a=b", "cookie: c=d", "x: y") {
+		i := strings.Index(f[1:], ":") + 1
+		l.Add(f[:i], f[i+2:])
+	}
+	l.Forget()
+	for i, f := range l.Fields[:cap(l.Fields)] {
+		if f.Name != nil || f.Value != nil {
+			t.Errorf("field %d is still %q: %q", i, f.Name, f.Value)
+		}
+	}
+	if l.path != "" || l.auth != "" || l.method != "" {
+		t.Errorf("still %q %q %q", l.method, l.auth, l.path)
 	}
 }

@@ -1,18 +1,27 @@
-package http3
+package message
 
 import "strings"
 
-// fieldList collects a decoded header list under its bounds, and judges it (RFC 9114 sections 4.2 and 4.3). What we forward
-// becomes HTTP/1.1 somewhere, so that a byte too many here is a second request there.
-type fieldList struct {
-	fields   []Field
+// Bounds are what a field list may take.
+type Bounds struct {
+	Size   int // bytes, with 32 more for each field (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2)
+	Fields int
+}
+
+// List collects a decoded list of fields under its bounds, and judges it (RFC 9113 sections 8.2 and 8.3, RFC 9114 sections 4.2
+// and 4.3). What we forward becomes HTTP/1.1 somewhere, so that a byte too many here is a second request there. A list must be
+// Reset before its first use.
+type List struct {
+	Fields []Field // those that are told in no other way
+	Large  bool    // over a bound: the rest was not looked at
+	Bad    string  // the rule that is broken; "" is none so far
+
+	bounds   Bounds
 	crumbs   []byte // cookie crumbs, joined
 	cookie   int    // index of the cookie field, -1 without one
-	size     int    // RFC 9114 section 4.2.2
+	size     int
 	trailer  bool
-	regular  bool // a field that is no pseudo field has come
-	large    bool // over a bound: the rest was not looked at
-	bad      string
+	regular  bool  // a field that is no pseudo field has come
 	have     uint8 // pseudo fields that have come
 	method   string
 	scheme   string
@@ -32,33 +41,50 @@ const (
 	haveProtocol
 )
 
-// entryOverhead is what RFC 9114 section 4.2.2 adds for each field.
+// entryOverhead is what counts for each field beside its bytes.
 const entryOverhead = 32
 
-func (l *fieldList) reset(trailer bool) {
-	*l = fieldList{fields: l.fields[:0], crumbs: l.crumbs[:0], cookie: -1, length: -1, trailer: trailer}
+// Reset begins a list; trailer is whether it comes behind a body.
+func (l *List) Reset(b Bounds, trailer bool) {
+	*l = List{Fields: l.Fields[:0], crumbs: l.crumbs[:0], bounds: b, cookie: -1, length: -1, trailer: trailer}
 }
 
-// add takes a field. It returns true when no more need be decoded.
-func (l *fieldList) add(name, value string, c *Config) bool {
+// What a list keeps for the next one, at most.
+const (
+	keptFields = 128
+	keptCrumbs = 4 << 10
+)
+
+// Forget lets go of everything that a pool must not keep alive; Reset comes before the next use.
+func (l *List) Forget() {
+	clear(l.Fields[:cap(l.Fields)])
+	crumbs, fields := l.crumbs[:0], l.Fields[:0]
+	if cap(crumbs) > keptCrumbs || cap(fields) > keptFields {
+		crumbs, fields = nil, nil
+	}
+	*l = List{Fields: fields, crumbs: crumbs}
+}
+
+// Add takes a field. It returns true when no more need be decoded.
+func (l *List) Add(name, value string) bool {
 	l.size += len(name) + len(value) + entryOverhead
-	if l.size > c.MaxHeader {
-		l.large = true
+	if l.size > l.bounds.Size {
+		l.Large = true
 		return true
 	}
-	if l.bad != "" {
+	if l.Bad != "" {
 		return true
 	}
 	if name != "" && name[0] == ':' {
-		l.bad = l.pseudo(name, value)
-		return l.bad != ""
+		l.Bad = l.pseudo(name, value)
+		return l.Bad != ""
 	}
 	l.regular = true
-	l.bad = l.field(name, value, c.MaxFields)
-	return l.bad != "" || l.large
+	l.Bad = l.field(name, value)
+	return l.Bad != "" || l.Large
 }
 
-func (l *fieldList) pseudo(name, value string) string {
+func (l *List) pseudo(name, value string) string {
 	var bit uint8
 	switch {
 	case l.trailer:
@@ -87,7 +113,7 @@ func (l *fieldList) pseudo(name, value string) string {
 	return ""
 }
 
-func (l *fieldList) field(name, value string, most int) string {
+func (l *List) field(name, value string) string {
 	switch {
 	case name == "" || !all(name, nameByte):
 		return "a field name is empty, has capitals or is no token"
@@ -96,7 +122,7 @@ func (l *fieldList) field(name, value string, most int) string {
 	}
 	switch name {
 	case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
-		return "a field of the connection (RFC 9114 section 4.2)"
+		return "a field of the connection (RFC 9113 section 8.2.2, RFC 9114 section 4.2)"
 	case "te":
 		if !strings.EqualFold(value, "trailers") {
 			return "te is not trailers"
@@ -121,30 +147,30 @@ func (l *fieldList) field(name, value string, most int) string {
 		if l.trailer {
 			return ""
 		}
-		return l.crumb(value, most)
+		return l.crumb(value)
 	}
 	if l.trailer && forbiddenTrailer(name) {
 		return ""
 	}
-	return l.keep(name, bytesOf(value), most)
+	return l.keep(name, bytesOf(value))
 }
 
-func (l *fieldList) keep(name string, value []byte, most int) string {
-	if len(l.fields) >= most {
-		l.large = true
+func (l *List) keep(name string, value []byte) string {
+	if len(l.Fields) >= l.bounds.Fields {
+		l.Large = true
 		return ""
 	}
-	l.fields = append(l.fields, Field{bytesOf(name), value})
+	l.Fields = append(l.Fields, Field{bytesOf(name), value})
 	return ""
 }
 
-// crumb joins cookie fields to one (RFC 9114 section 4.2.1): HTTP/1.1 has only one.
-func (l *fieldList) crumb(value string, most int) string {
+// crumb joins cookie fields to one (RFC 9113 section 8.2.3, RFC 9114 section 4.2.1): HTTP/1.1 has only one.
+func (l *List) crumb(value string) string {
 	if l.cookie < 0 {
-		l.cookie = len(l.fields)
-		return l.keep("cookie", bytesOf(value), most)
+		l.cookie = len(l.Fields)
+		return l.keep("cookie", bytesOf(value))
 	}
-	f := &l.fields[l.cookie]
+	f := &l.Fields[l.cookie]
 	if len(l.crumbs) == 0 {
 		l.crumbs = append(l.crumbs, f.Value...)
 	}
@@ -197,10 +223,11 @@ func forbiddenTrailer(name string) bool {
 	return false
 }
 
-// request fills r, or says which rule the list breaks. end: no body follows.
-func (l *fieldList) request(r *Request, extended, end bool) string {
-	if l.bad != "" {
-		return l.bad
+// Request fills r, or says which rule the list breaks. Extended is whether extended CONNECT is taken (RFC 8441, RFC 9220), end
+// that no body follows.
+func (l *List) Request(r *Request, extended, end bool) string {
+	if l.Bad != "" {
+		return l.Bad
 	}
 	connect := l.method == "CONNECT"
 	tunnel := connect && l.have&haveProtocol == 0
@@ -233,7 +260,7 @@ func (l *fieldList) request(r *Request, extended, end bool) string {
 	if end && l.length > 0 {
 		return "the body is not as long as its content-length"
 	}
-	*r = Request{Method: l.method, Scheme: l.scheme, Authority: bytesOf(host), Protocol: l.protocol, Fields: l.fields, Length: l.length}
+	*r = Request{Method: l.method, Scheme: l.scheme, Authority: bytesOf(host), Protocol: l.protocol, Fields: l.Fields, Length: l.length}
 	if !tunnel {
 		r.Path = bytesOf(l.path)
 	}

@@ -1,4 +1,4 @@
-package http3
+package message
 
 import "unsafe"
 
@@ -11,9 +11,12 @@ var class = func() (t [256]uint8) {
 		t[c] |= methodByte
 	}
 	for c := 0x21; c <= 0x7e; c++ {
-		t[c] |= pathByte | hostByte
+		t[c] |= pathByte
 	}
 	t['#'] &^= pathByte
+	for c := 0x21; c <= 0x7e; c++ {
+		t[c] |= hostByte
+	}
 	for _, c := range []byte("/?#@\\\"<>^`{|},") {
 		t[c] &^= hostByte
 	}
@@ -26,7 +29,7 @@ var class = func() (t [256]uint8) {
 }()
 
 const (
-	nameByte   = 1 << iota // a token without capitals (RFC 9114 section 4.2)
+	nameByte   = 1 << iota // a token without capitals (RFC 9113 section 8.2.1)
 	methodByte             // a token
 	pathByte               // visible, and no fragment
 	hostByte               // may stand in an authority without userinfo

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // webSocketKey makes a key for a handshake that we make in place of a client that needs none: RFC 8441 leaves the key out.
@@ -32,13 +31,6 @@ type opener interface {
 	answerer
 	// webSocket is the key that we made for the handshake, and what the tunnel's bytes come by.
 	webSocket() (key []byte, s carrier)
-}
-
-// carrier is the reading side of a stream.
-type carrier interface {
-	Next() ([]byte, error)
-	NextTimeout(time.Duration)
-	StopReading()
 }
 
 func (a *answerer2) webSocket() (key []byte, s carrier) { return a.key, a.s }
