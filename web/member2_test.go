@@ -552,3 +552,78 @@ func TestMember2RequestTrailers(t *testing.T) {
 		t.Errorf("answer = %v, %q, %v", a, body, err)
 	}
 }
+
+// A member that asks for more and more answers and reads none is cut off.
+func TestMember2PingFlood(t *testing.T) {
+	ended := make(chan int, 1)
+	addr := origin(t, func(c net.Conn, r *bufio.Reader) {
+		_, _ = r.Discard(len(http2.ClientPreface))
+		fr := http2.NewFramer(c, r)
+		_ = fr.WriteSettings()
+		for {
+			f, err := fr.ReadFrame()
+			if err != nil {
+				return
+			}
+			if _, ok := f.(*http2.HeadersFrame); ok {
+				break
+			}
+		}
+		n := 0
+		for ; n < 10_000_000; n++ {
+			if fr.WritePing(false, [8]byte{}) != nil {
+				break
+			}
+		}
+		ended <- n
+	})
+	s := serveFile(t, false, pool2(addr, ""))
+	c, r := s.dial(here)
+	if a, _, err := ask(t, c, r, "POST", "POST / HTTP/1.1\nHost: h\nContent-Length: 1\n\nx"); err != nil || a.StatusCode != 502 {
+		t.Errorf("answer = %v, %v; want 502", a, err)
+	}
+	if n := <-ended; n == 10_000_000 {
+		t.Error("the member was never cut off")
+	}
+	s.balanced()
+}
+
+// A member that a reload takes away loses its connections, and what runs on them may end.
+func TestMember2IsTakenAway(t *testing.T) {
+	open := make(chan struct{})
+	addr := origin2(t, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-open
+		fmt.Fprint(w, "ok")
+	}, 0)
+	other := origin2(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "other") }, 0)
+	s := serveFile(t, false, pool2(addr, ""))
+	c, r := s.dial(here)
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	a, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reload(pool2(other, "")); err != nil {
+		t.Fatal(err)
+	}
+	c2, r2 := s.dial(here)
+	if a, body, err := ask(t, c2, r2, "GET", "GET / HTTP/1.1\nHost: h\n\n"); err != nil || body != "other" {
+		t.Errorf("answer = %v, %q, %v", a, body, err)
+	}
+	close(open)
+	if body, err := io.ReadAll(a.Body); err != nil || string(body) != "ok" {
+		t.Errorf("the running answer = %q, %v", body, err)
+	}
+	c.Close()
+	c2.Close()
+	for range 1000 {
+		if s.timer.Len() == 1 { // the other member's
+			break
+		}
+		pause()
+	}
+	if n := s.timer.Len(); n != 1 {
+		t.Errorf("%d connections, want one", n)
+	}
+}
