@@ -3,7 +3,9 @@ package http2
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,3 +208,42 @@ func TestWorkers(t *testing.T) {
 type jobFunc func()
 
 func (f jobFunc) run() { f() }
+
+// A body that nobody reads, behind an answer that is complete, is given back to the connection's window although nobody has
+// anything else to write then: a client that has used up the window on such uploads would wait for ever.
+func TestWindowOfUnreadBodies(t *testing.T) {
+	const uploads, size = connWindow / streamWindow, streamWindow
+	var answered sync.WaitGroup
+	answered.Add(uploads)
+	cfg := config(func(c *Config) { c.Idle = 0 }) // whose end would write something
+	s := serve(t, nil, cfg, func(s *Stream) {
+		for !whole(s) {
+			runtime.Gosched()
+		}
+		_ = s.Head(AppendStatus(nil, 403), true)
+		answered.Done()
+		answered.Wait() // what their end gives back leaves with no answer
+	})
+	r := dial(t, s)
+	for i := range uint32(uploads) {
+		r.headers(2*i+1, false, post()...)
+		for n := 0; n < size; n += maxFrame {
+			r.ok(r.fr.WriteData(2*i+1, n+maxFrame == size, make([]byte, maxFrame)))
+		}
+	}
+	back := 0
+	for back < connWindow {
+		var stream, n int
+		if _, err := fmt.Sscanf(r.until("window 0"), "window %d %d", &stream, &n); err != nil {
+			t.Fatal(err)
+		}
+		back += n
+	}
+}
+
+// whole reports whether all of the request has come, read or not.
+func whole(s *Stream) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.ended
+}

@@ -101,6 +101,7 @@ func (s *Stream) run() {
 		s.recv.Wait()
 	}
 	s.drop()
+	c.kick() // what it has given back to the connection's window: nobody else may have anything to say
 	c.running--
 	if c.running == 0 {
 		c.idle.Broadcast()
