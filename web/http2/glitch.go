@@ -13,7 +13,8 @@ import "sync/atomic"
 //	16  a stream that stood still until it was reset (zero windows)
 //	4   a stream more than we allow
 //	4   each SETTINGS, and the fourth and later CONTINUATION of a block (CVE-2023-45288); an empty CONTINUATION 16
-//	4   an empty DATA frame that does not end its stream; 1 for one of less than eight bytes
+//	4   an empty DATA frame that does not end its stream; 1 for one of less than five bytes (an empty message of gRPC has five,
+//	    one of WebSocket six: games and heartbeats send many of them)
 //	4   PING, PRIORITY, WINDOW_UPDATE and unknown frames beyond the allowance, and HEADERS on a stream that we reset
 //	1   DATA on a stream that we reset, beyond the allowance
 //	4   a DATA frame of ours that is shorter than 256 bytes because a window forced it to be (1-byte windows)
@@ -45,7 +46,7 @@ const (
 	forgiveSecond = 4
 	forgiveData   = 1
 
-	tinyData         = 8
+	tinyData         = 5
 	splinter         = 256
 	freeContinuation = 3
 

@@ -2,6 +2,8 @@ package http2
 
 import (
 	"encoding/binary"
+	"errors"
+	"os"
 	"runtime"
 )
 
@@ -118,6 +120,9 @@ func (c *Conn) drain(rounds int) {
 func (c *Conn) severed(err error) {
 	if c.fatal == nil {
 		c.fatal = err
+		if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed {
+			c.cfg.Stats.CutQueue.Add(1)
+		}
 	}
 	c.out.b, c.out.push = c.out.b[:0], false
 	for _, s := range c.streams {
