@@ -43,7 +43,7 @@ func (c *conn3) prepare() {
 	c.h = http3.NewConn(c.q, &http3.Config{
 		MaxHeader: s.Limits.Header, MaxFields: s.Limits.Fields, Glitches: s.Limits.Glitches,
 		Idle: s.Timeouts.Idle, Header: s.Timeouts.Header, Body: s.Timeouts.Body,
-		ExtendedConnect: true, Stats: &stats.HTTP3, Buffers: c.w.quic.buffers,
+		ExtendedConnect: true, Stats: &stats.HTTP3, Buffers: c.w.quic.buffers, Workers: c.w.quic.workers,
 	}, c.serveStream)
 }
 

@@ -28,6 +28,7 @@ func (w *Web) keepHouse(ctx context.Context) {
 
 // dismiss lets half of the workers go that have nothing to do: after a crowd of visitors they would stay for nothing.
 func (w *Web) dismiss() {
+	w.quic.workers.Dismiss()
 	for range (w.idlers.Load() + 1) / 2 {
 		select {
 		case w.hire <- nil:

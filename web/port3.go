@@ -43,6 +43,7 @@ const (
 // quicPorts are the UDP sides of listening addresses and their connections.
 type quicPorts struct {
 	buffers *http3.Buffers
+	workers *http3.Workers
 
 	mu    sync.Mutex // guards what follows, and the fields of port3 that say so
 	ports map[string]*port3

@@ -96,7 +96,7 @@ func New(log *slog.Logger, o Options) *Web {
 	w.works.New = newWork
 	w.streams.New = newStream2
 	w.streams3.New = newStream3
-	w.quic = quicPorts{buffers: http3.NewBuffers(), ports: map[string]*port3{}, conns: map[*conn3]struct{}{}}
+	w.quic = quicPorts{buffers: http3.NewBuffers(), workers: http3.NewWorkers(maxIdleWorkers, w.ended), ports: map[string]*port3{}, conns: map[*conn3]struct{}{}}
 	w.workers = http2.NewWorkers(maxIdleWorkers)
 	w.bodies.New = func() any { return new([bodySize]byte) }
 	off, _ := openAccessLog("off", "", io.Discard)

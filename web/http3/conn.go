@@ -135,8 +135,7 @@ func (c *Conn) take(q *quic.Stream) {
 		q.ReleaseStreamCredit()
 		return
 	}
-	s := &Stream{c: c, q: q}
-	go s.run()
+	c.cfg.Workers.do(&Stream{c: c, q: q})
 }
 
 // done ends a request.

@@ -34,6 +34,7 @@ type Config struct {
 	ExtendedConnect bool   // announce and take RFC 9220
 	Stats           *Stats // never nil
 	Buffers         *Buffers
+	Workers         *Workers
 }
 
 // Field is one field line. It is valid until the handler returns.
