@@ -94,7 +94,8 @@ type conn struct {
 	guard  guard
 	local  local
 
-	proxied bool // its first bytes say for whom it is
+	era     atomic.Int64 // of the port, when the connection was accepted
+	proxied bool         // its first bytes say for whom it is
 	place   place
 	first   [1]byte
 }
@@ -238,7 +239,9 @@ func (c *conn) park() bool {
 }
 
 // leaving reports whether connections end as soon as they have nothing to do.
-func (c *conn) leaving() bool { return c.w.draining.Load() || c.port.retired.Load() }
+func (c *conn) leaving() bool {
+	return c.w.draining.Load() || c.port.retired.Load() || c.era.Load() != c.port.era.Load()
+}
 
 // parse serves the requests that are complete in the buffer; it returns true to leave the loop.
 func (c *conn) parse() bool {

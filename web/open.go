@@ -61,7 +61,7 @@ func (c *conn) shakeHands(t *table, config *tls.Config) (protocol string, ok boo
 		return "", false
 	}
 	c.sock.Progress(t.settings.Timeouts.TLS, 0)
-	err = tc.Handshake()
+	err = c.sock.Handshake()
 	var plain tls.RecordHeaderError
 	switch {
 	case errors.As(err, &plain) && plain.Conn != nil && looksLikeHTTP(plain.RecordHeader):

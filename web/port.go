@@ -20,7 +20,8 @@ type port struct {
 	retired atomic.Bool
 	tls     atomic.Pointer[tls.Config] // nil is plain text
 	open    atomic.Int64
-	quic    *port3 // the same address over UDP, nil without HTTP/3; guarded by Web.mu
+	era     atomic.Int64 // counts changes of what is asked of clients before their first request
+	quic    *port3       // the same address over UDP, nil without HTTP/3; guarded by Web.mu
 
 	mu      sync.Mutex // guards clients
 	clients map[string]int
@@ -49,6 +50,7 @@ func (w *Web) accept(p *port) {
 // begin starts to serve a connection.
 func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
 	c := &conn{w: w, port: p}
+	c.era.Store(p.era.Load())
 	if nc != nil {
 		c.sock = w.timer.Wrap(nc, c)
 	} else {

@@ -143,20 +143,25 @@ func (w *Web) retire3(p *port) {
 	w.quic.mu.Lock()
 	l := q.l
 	q.l = nil
-	var open []*conn3
-	for c := range w.quic.conns {
-		if c.port == p {
-			open = append(open, c)
-		}
-	}
 	w.quic.mu.Unlock()
 	if l != nil {
 		_ = l.Close()
 	}
+	w.shutDown3(p)
+	w.leave3(q)
+}
+
+// shutDown3 lets the connections of a port finish what they have begun.
+func (w *Web) shutDown3(p *port) {
+	var open []*conn3
+	w.each3(func(c *conn3) {
+		if c.port == p {
+			open = append(open, c)
+		}
+	})
 	for _, c := range open {
 		c.h.Shutdown()
 	}
-	w.leave3(q)
 }
 
 // leave3 gives back one use of a port; the last one closes its socket.

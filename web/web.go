@@ -241,10 +241,34 @@ func (w *Web) commit(c *config.Config, set *pool.Set, tables map[string]*table, 
 
 // serveBy makes t what p does from the next connection, and on open ones from the next request, on.
 func (w *Web) serveBy(p *port, t *table) {
+	before := termsOf(p)
 	if w.tls != nil {
 		p.tls.Store(w.tls(p.address))
 	}
-	p.table.Store(t)
+	first := p.table.Swap(t) == nil
+	if first || before == termsOf(p) {
+		return
+	}
+	// Who has come in plain text, or without a certificate, must not go on so where that is no longer enough.
+	p.era.Add(1)
+	w.nudgeIdle(func(c *conn) bool { return c.port == p && c.leaving() })
+	w.shutDown3(p)
+}
+
+// terms are what a listener asks of clients before it knows their request.
+type terms struct {
+	secure          bool
+	min             uint16
+	authority, auth string
+}
+
+func termsOf(p *port) terms {
+	t := p.table.Load()
+	if t == nil || p.tls.Load() == nil || t.settings.TLS == nil {
+		return terms{}
+	}
+	f := t.settings.TLS
+	return terms{true, f.MinVersion, string(f.ClientCA), f.ClientAuth}
 }
 
 // retire closes a port that is no longer configured. Its idle connections end, its running requests finish, its tunnels live

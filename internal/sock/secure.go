@@ -11,7 +11,7 @@ import (
 )
 
 // Secure makes the connection speak TLS, as the server, from the next byte on. What was received before stays received. The
-// caller then completes the handshake on the returned connection; [Conn.Recv], [Conn.Read] and [Conn.Write] go through it.
+// caller then completes it with [Conn.Handshake]; [Conn.Recv], [Conn.Read] and [Conn.Write] go through it.
 // Only the owner calls it, outside Loop and before the first [Conn.Busy].
 //
 // TLS can write and then park, too: crypto/tls keeps what it has of a record when the connection below says that there is no
@@ -31,6 +31,15 @@ func (c *Conn) Secure(config *tls.Config) (*tls.Conn, error) {
 		c.wake()
 	}
 	return t, nil
+}
+
+// Handshake completes Secure. A nudge is for those who rest: a handshake that the peer has begun goes on, since crypto/tls
+// could not take it up again, and a request may come with its last flight.
+func (c *Conn) Handshake() error {
+	c.below.shaking = true
+	err := c.tls.Handshake()
+	c.below.shaking = false
+	return err
 }
 
 // Insecure takes Secure back after a handshake that has failed: what follows goes by without TLS. An alert tells the peer why,
@@ -119,6 +128,8 @@ type below struct {
 	stream stream
 
 	inLoop  bool // Recv: say errWait instead of waiting
+	shaking bool // in Handshake
+	begun   bool // something was received
 	records records
 
 	step func(uintptr) bool
@@ -128,6 +139,17 @@ type below struct {
 }
 
 func (b *below) Read(p []byte) (int, error) {
+	n, err := b.read(p)
+	for b.shaking && b.begun && errors.Is(err, os.ErrDeadlineExceeded) && b.c.nudge.Load() && b.c.Calm() {
+		n, err = b.read(p)
+	}
+	if n > 0 {
+		b.begun = true
+	}
+	return n, err
+}
+
+func (b *below) read(p []byte) (int, error) {
 	if b.fd < 0 {
 		n, err := b.stream.Read(p)
 		if errors.Is(err, os.ErrDeadlineExceeded) {

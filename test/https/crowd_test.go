@@ -23,11 +23,12 @@ import (
 // crowd is visitors who ask all the time: over kept connections and new ones, HTTP/1.1, HTTP/2 and HTTP/3.
 type crowd struct {
 	asked atomic.Int64 // requests that have ended, well or not
-	lost  atomic.Int64 // TCP connections that skein has ended
+	dials atomic.Int64 // connections that were meant to be kept
 
-	t    testing.TB
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	t       testing.TB
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	keepers int // visitors who keep their connections
 
 	mu       sync.Mutex // guards the rest
 	failures []string
@@ -61,13 +62,12 @@ func (c *crowd) transport(addr string, config *tls.Config, i int, quic bool) (rt
 		TLSClientConfig: config, MaxIdleConnsPerHost: 1, DisableCompression: true,
 		ForceAttemptHTTP2: i%2 == 0,
 		DisableKeepAlives: i%4 >= 2,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			n, err := new(net.Dialer).DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return &kept{Conn: n, lost: &c.lost}, nil
-		},
+	}
+	if tr.DisableKeepAlives {
+		tr.DialContext = to(addr)
+	} else {
+		c.keepers++
+		tr.DialContext = counted(addr, &c.dials)
 	}
 	if i%8 >= 6 {
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -86,31 +86,12 @@ func (a toAddr) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.Transport.RoundTrip(r)
 }
 
-// kept notices when the other side ends a connection.
-type kept struct {
-	net.Conn
-
-	lost  *atomic.Int64
-	ended atomic.Bool
-}
-
-func (k *kept) Read(b []byte) (int, error) {
-	n, err := k.Conn.Read(b)
-	if err != nil && !k.ended.Swap(true) {
-		k.lost.Add(1)
+// counted dials an address and counts how often.
+func counted(addr string, dials *atomic.Int64) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		dials.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
-	return n, err
-}
-
-func (k *kept) Close() error {
-	k.ended.Store(true)
-	return k.Conn.Close()
-}
-
-// CloseWrite is the client's own end, too: who wants no answer any more sees the server's as the answer to that.
-func (k *kept) CloseWrite() error {
-	k.ended.Store(true)
-	return k.Conn.(*net.TCPConn).CloseWrite()
 }
 
 func (c *crowd) visitor(ctx context.Context, host string, rt http.RoundTripper) {
@@ -174,6 +155,14 @@ func (c *crowd) good(during string) {
 		c.t.Errorf("%s: %d of %d requests failed, the first:\n%s", during, len(f), c.asked.Load(), strings.Join(f[:min(10, len(f))], "\n"))
 	}
 	c.failures = nil
+}
+
+// undisturbed fails the test if a kept connection had to be opened again.
+func (c *crowd) undisturbed() {
+	c.t.Helper()
+	if n := c.dials.Load(); n > int64(c.keepers) {
+		c.t.Errorf("%d visitors who keep their connections have opened %d", c.keepers, n)
+	}
 }
 
 // met is how many certificates visitors have seen.
