@@ -100,6 +100,11 @@ func (w *Web) unserved(x *exchange, err error, last *failure) {
 		return
 	case last != nil:
 		status, x.line.cause = last.status, last.cause
+		if x.resetsCall() {
+			x.line.status = status
+			x.to.abort()
+			return
+		}
 	case err == pool.ErrQueueFull:
 		x.line.cause = causeQueueFull
 	case err == pool.ErrQueueTimeout:

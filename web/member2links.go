@@ -37,6 +37,7 @@ type opening struct {
 
 // connect2 gets a stream to m.
 func (w *Web) connect2(x *exchange, m *pool.Member, d *dialer, timeout time.Duration) (*upstream, error) {
+	x.code = 0
 	l, reused, err := w.linkTo(x, m, d, timeout)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -178,7 +179,12 @@ func (s *memberStream) exchange(u *upstream, x *exchange) error {
 // outcome says how far a stream came that got no answer. Called with mu held.
 func (s *memberStream) outcome(u *upstream) error {
 	u.first = s.got
-	if s.refused { // nobody's fault: the same member again, once
+	var r memberReset
+	if errors.As(s.err, &r) {
+		u.x.code = uint32(r.code)
+	}
+	if s.refused { // nobody's fault: the same member again
+		u.x.code = uint32(http2.ErrCodeRefusedStream)
 		u.sent, u.reused = false, true
 	}
 	return s.err
@@ -371,6 +377,17 @@ func (s *memberStream) close() {
 	s.fail(errAborted)
 	l.mu.Unlock()
 	l.release()
+}
+
+// resetsCall reports whether the client should be told of a member's reset by a reset, before any answer: it calls by gRPC,
+// which has a meaning for each code (the end of a deadline is a CANCEL), and speaks HTTP/2. Everybody else is better off with a
+// status.
+func (x *exchange) resetsCall() bool {
+	if _, ok := x.to.(*answerer2); !ok || x.code == 0 {
+		return false
+	}
+	kind, call := bytes.CutPrefix(x.field(http1.ContentType), []byte("application/grpc"))
+	return call && (len(kind) == 0 || kind[0] == '+' || kind[0] == ';')
 }
 
 // wire2 is HTTP/2: all framing is the stream's.

@@ -201,6 +201,8 @@ func TestHTTP2BothSides(t *testing.T) {
 			case "/reset":
 				w.(http.Flusher).Flush()
 				panic(http.ErrAbortHandler) // INTERNAL_ERROR
+			case "/none":
+				panic(http.ErrAbortHandler)
 			case "/cancel":
 				w.(http.Flusher).Flush()
 				<-r.Context().Done()
@@ -255,6 +257,17 @@ func TestHTTP2BothSides(t *testing.T) {
 		var se http2.StreamError
 		if !errors.As(err, &se) && !strings.Contains(fmt.Sprint(err), "INTERNAL_ERROR") {
 			t.Errorf("reset = %v, want INTERNAL_ERROR", err)
+		}
+
+		// Before an answer has begun there is a status for it, which only gRPC has no use for.
+		resp, err = client.Post("http://"+front+"/none", "text/plain", strings.NewReader("x"))
+		if err != nil || resp.StatusCode != 502 {
+			t.Errorf("reset before the answer = %v, %v; want 502", resp, err)
+		} else {
+			resp.Body.Close()
+		}
+		if _, err = client.Post("http://"+front+"/none", "application/grpc+proto", strings.NewReader("x")); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
+			t.Errorf("reset of a call = %v, want INTERNAL_ERROR", err)
 		}
 
 		resp, err = client.Get("http://" + front + "/cancel")
