@@ -235,7 +235,8 @@ func (c *conn) park() bool {
 		return false
 	}
 	c.release()
-	return c.leaving()
+	// The first request follows the last flight of the handshake, and nearly always at once: the next nudge ends who has none.
+	return c.leaving() && (c.served || !c.who.secure)
 }
 
 // leaving reports whether connections end as soon as they have nothing to do.
