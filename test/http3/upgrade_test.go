@@ -33,6 +33,7 @@ func TestUpgrade(t *testing.T) {
 				_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 				return err != nil
 			})
+			s.Exit(harness.Patience) // the old one has ended when nobody can write to the log any more
 		}
 	})
 	old := s.client()
