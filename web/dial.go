@@ -233,7 +233,7 @@ func (w *Web) connect(x *exchange, m *pool.Member, fresh bool, timeout time.Dura
 // callDirectly opens a connection that carries nothing but requests, in the cheapest way.
 func (w *Web) callDirectly(x *exchange, m *pool.Member, timeout time.Duration) (*sock.Conn, error) {
 	start := time.Now()
-	s, err := w.timer.Dial(w.dialing, m.Network, m.Address, timeout)
+	s, err := w.timer.Dial(w.dialing, m.Network, m.Address, timeout, x.body == nil && x.route.pool.Config().KeepAlive == 0)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, err
 	}

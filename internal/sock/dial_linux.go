@@ -16,9 +16,12 @@ import (
 // Dial connects to an IP address ("tcp") or to a unix socket ("unix") within timeout, and returns errors.ErrUnsupported for
 // anything else, and on the plain path: names are for the net package, which knows how to look them up.
 //
+// Once says that all there is to send goes with one write: only a second one could be held back (RFC 9293 section 3.7.4), so
+// that nothing need be said against it.
+//
 // A connection that stands at once, as on this machine and to unix sockets, has cost four system calls and no place in the
 // poller yet: where each request has a connection of its own, opening it the net package's way would be a fifth of its cost.
-func (t *Timer) Dial(ctx context.Context, network, address string, timeout time.Duration) (*Conn, error) {
+func (t *Timer) Dial(ctx context.Context, network, address string, timeout time.Duration, once bool) (*Conn, error) {
 	sa, domain, remote, err := socketAddress(network, address)
 	if t.Plain {
 		err = errors.ErrUnsupported
@@ -33,7 +36,7 @@ func (t *Timer) Dial(ctx context.Context, network, address string, timeout time.
 	if err != nil {
 		return nil, dialError(network, address, "socket", err)
 	}
-	if domain != unix.AF_UNIX {
+	if domain != unix.AF_UNIX && !once {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	for {

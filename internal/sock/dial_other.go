@@ -9,6 +9,6 @@ import (
 )
 
 // Dial is for Linux only.
-func (t *Timer) Dial(context.Context, string, string, time.Duration) (*Conn, error) {
+func (t *Timer) Dial(context.Context, string, string, time.Duration, bool) (*Conn, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -36,7 +36,7 @@ func TestDial(t *testing.T) {
 			_, _ = io.Copy(c, c)
 		}()
 		tm := NewTimer()
-		c, err := tm.Dial(context.Background(), a.network, l.Addr().String(), time.Second)
+		c, err := tm.Dial(context.Background(), a.network, l.Addr().String(), time.Second, false)
 		if err != nil {
 			t.Fatalf("Dial(%s %s) = %v", a.network, l.Addr(), err)
 		}
@@ -76,13 +76,13 @@ func TestDialFails(t *testing.T) {
 		"a name":         {context.Background(), "tcp", "localhost:80", errors.ErrUnsupported},
 		"canceled":       {dead, "tcp", nobody, context.Canceled},
 	} {
-		if s, err := tm.Dial(c.ctx, c.network, c.address, time.Second); !errors.Is(err, c.want) || s != nil {
+		if s, err := tm.Dial(c.ctx, c.network, c.address, time.Second, false); !errors.Is(err, c.want) || s != nil {
 			t.Errorf("%s: Dial = %v, %v, want %v", name, s, err, c.want)
 		}
 	}
 	plain := NewTimer()
 	plain.Plain = true
-	if _, err := plain.Dial(context.Background(), "tcp", nobody, time.Second); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := plain.Dial(context.Background(), "tcp", nobody, time.Second, false); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("on the plain path: %v", err)
 	}
 	if tm.Len() != 0 {
@@ -121,7 +121,7 @@ func TestDialWaits(t *testing.T) {
 	addr := full(t)
 	tm := NewTimer()
 	start := time.Now()
-	if _, err := tm.Dial(context.Background(), "tcp", addr, 200*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, err := tm.Dial(context.Background(), "tcp", addr, 200*time.Millisecond, false); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Dial = %v, want a time-out", err)
 	}
 	if d := time.Since(start); d < 200*time.Millisecond {
@@ -129,7 +129,7 @@ func TestDialWaits(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := tm.Dial(ctx, "tcp", addr, time.Minute); !errors.Is(err, context.Canceled) {
+	if _, err := tm.Dial(ctx, "tcp", addr, time.Minute, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("Dial = %v, want canceled", err)
 	}
 	if tm.Len() != 0 {
