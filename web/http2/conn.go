@@ -108,7 +108,7 @@ func (c *Conn) Serve() error {
 		}
 		c.fail(err)
 	default:
-		c.fatal = err
+		c.lost(err)
 		c.t.Abort()
 		if err == io.EOF && len(c.streams) == 0 {
 			err = nil

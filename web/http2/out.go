@@ -118,17 +118,24 @@ func (c *Conn) drain(rounds int) {
 // severed notes that the client cannot be written to. The reader tells the streams: nobody who writes may find himself in
 // a gone function.
 func (c *Conn) severed(err error) {
-	if c.fatal == nil {
-		c.fatal = err
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed {
-			c.cfg.Stats.CutQueue.Add(1)
-		}
-	}
+	c.lost(err)
 	c.out.b, c.out.push = c.out.b[:0], false
 	for _, s := range c.streams {
 		s.send.Broadcast()
 	}
 	c.t.Abort()
+}
+
+// lost notes why the transport broke: a write that the client did not take in time ends it for the reader, too, who may be the
+// first to see that. Called with mu held.
+func (c *Conn) lost(err error) {
+	if c.fatal != nil {
+		return
+	}
+	c.fatal = err
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.leaving == staying {
+		c.cfg.Stats.CutQueue.Add(1)
+	}
 }
 
 // flush writes what there is, unless somebody does already. Called by handlers with mu held; it lets go of mu.
