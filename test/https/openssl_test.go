@@ -12,8 +12,8 @@ import (
 	"skein/test/harness"
 )
 
-// opensslClient runs openssl's interactive client, which does what Go's cannot: a line of R renegotiates, one of K sends a
-// KeyUpdate. It returns all that was said.
+// opensslClient runs openssl's interactive client, which does what Go's cannot: a line of R renegotiates. It returns all that
+// was said.
 func opensslClient(t testing.TB, openssl, addr, version, input string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
