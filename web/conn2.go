@@ -39,7 +39,9 @@ func (c *conn) serveStreams(first []byte) {
 	t := c.port.table.Load()
 	s := t.settings
 	c.sock.Ceiling(0)
-	c.sock.Progress(s.Timeouts.Body, 0) // the minimum rate is held against streams, not against a connection that they share
+	// Whoever waits for the socket, the streams together are what the client takes too slowly. Those that wait for windows instead
+	// are http2's business.
+	c.sock.Progress(s.Timeouts.Body, s.Timeouts.MinRate)
 	var to http2.Transport = c.sock
 	if len(first) > 0 {
 		to = &prefixed{c.sock, bytes.Clone(first)}
