@@ -221,13 +221,29 @@ func (c *Conn) farewell() {
 	}
 }
 
+// maxFlush bounds how long a connection without an open stream may take to get its last bytes through.
+const maxFlush = 5 * time.Second
+
 // end closes a connection on which nothing is open any more, once the client has had time to receive the last answer: closing
-// gives up what was lost on the way.
-func (c *Conn) end() {
-	time.AfterFunc(c.patience(), func() {
+// gives up what waits for the congestion window, and what was lost on the way. QUIC does not tell when all is acknowledged; but
+// as long as it is not, something is sent again and again (RFC 9002 section 6.2), so that silence for longer than a probe
+// takes says it.
+func (c *Conn) end() { c.endAfter(c.q.ConnectionStats().BytesSent, time.Now().Add(maxFlush)) }
+
+func (c *Conn) endAfter(sent uint64, until time.Time) {
+	s := c.q.ConnectionStats()
+	probe := s.SmoothedRTT + 4*s.MeanDeviation + maxAckDelay
+	time.AfterFunc(max(c.patience(), 2*probe), func() {
+		if now := c.q.ConnectionStats().BytesSent; now != sent && c.q.Context().Err() == nil && time.Now().Before(until) {
+			c.endAfter(now, until)
+			return
+		}
 		_ = c.q.CloseWithError(quic.ApplicationErrorCode(CodeNo), "")
 	})
 }
+
+// maxAckDelay is how long a peer may keep an acknowledgement back (RFC 9000 section 18.2), unless it says otherwise.
+const maxAckDelay = 25 * time.Millisecond
 
 // Abort ends the connection at once.
 func (c *Conn) Abort() { _ = c.q.CloseWithError(quic.ApplicationErrorCode(CodeNo), "") }
