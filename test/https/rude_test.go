@@ -178,7 +178,8 @@ func TestSilentCrowd(t *testing.T) {
 	})
 	cost := int((s.Memory() - memory) / int64(n))
 	t.Logf("%d silent clients cost %d bytes each", n, cost)
-	if bound := 40 << 10; cost > bound && !harness.Raced() {
+	// What a few cost drowns in what the heap grows by for itself.
+	if bound := 40<<10 + 16<<20/n; cost > bound && !harness.Raced() {
 		t.Errorf("a silent client costs %d bytes, want at most %d", cost, bound)
 	}
 	s.fine()
