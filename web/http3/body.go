@@ -50,21 +50,21 @@ func (s *Stream) next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	for b.frame == 0 {
-		d, err := s.wait()
+		by, err := s.wait()
 		if err != nil {
 			return nil, err
 		}
-		if err := s.nextFrame(d); err != nil {
+		if err := s.nextFrame(by); err != nil {
 			return nil, s.why(err)
 		}
 	}
 	in := &s.in
 	for in.r == in.w {
-		d, err := s.wait()
+		by, err := s.wait()
 		if err != nil {
 			return nil, err
 		}
-		if err := in.fill(d); err == io.EOF {
+		if err := in.fill(by); err == io.EOF {
 			return nil, errCut
 		} else if err != nil {
 			return nil, s.why(err)
@@ -80,20 +80,18 @@ func (s *Stream) next() ([]byte, error) {
 	return p, nil
 }
 
-// wait is how long the next read may take; an error if it must not begin.
-func (s *Stream) wait() (time.Duration, error) {
+// wait is until when the next read may wait; an error if it must not begin.
+func (s *Stream) wait() (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.body.patience
-	if !s.until.IsZero() {
-		if left := s.remaining(); d == 0 || left < d {
-			d = left
-		}
-	}
 	if s.stopped {
-		return 0, ErrStopped
+		return time.Time{}, ErrStopped
 	}
-	return d, nil
+	by := deadline(s.body.patience)
+	if !s.until.IsZero() && (by.IsZero() || s.until.Before(by)) {
+		by = s.until
+	}
+	return by, nil
 }
 
 // why is ErrStopped for a read that StopReading has ended.
@@ -107,10 +105,10 @@ func (s *Stream) why(err error) error {
 }
 
 // nextFrame goes to the next DATA frame that is not empty; io.EOF at the end of the body, whose trailers are known then.
-func (s *Stream) nextFrame(d time.Duration) error {
+func (s *Stream) nextFrame(by time.Time) error {
 	b, in := &s.body, &s.in
 	for {
-		typ, n, err := in.frame(d)
+		typ, n, err := in.frame(by)
 		switch {
 		case err == io.EOF:
 			if b.left > 0 {
@@ -123,12 +121,12 @@ func (s *Stream) nextFrame(d time.Duration) error {
 		case b.after && (typ == typeData || typ == typeHeaders), known(typ):
 			return unexpected("a frame that must not follow a request's head, or its trailers")
 		case typ == typeHeaders:
-			if err := s.takeTrailers(n, d); err != nil {
+			if err := s.takeTrailers(n, by); err != nil {
 				return err
 			}
 		case typ != typeData:
 			s.c.tolerate()
-			if err := in.skip(n, d); err != nil {
+			if err := in.skip(n, by); err != nil {
 				return err
 			}
 		case b.left >= 0 && clip(n) > b.left:
@@ -145,11 +143,11 @@ func (s *Stream) nextFrame(d time.Duration) error {
 	}
 }
 
-func (s *Stream) takeTrailers(n uint64, d time.Duration) error {
+func (s *Stream) takeTrailers(n uint64, by time.Time) error {
 	if n > uint64(s.c.cfg.MaxHeader) {
 		return malformed("the trailers are too large")
 	}
-	block, err := s.in.whole(int(n), d)
+	block, err := s.in.whole(int(n), by)
 	if err != nil {
 		return err
 	}
@@ -181,5 +179,5 @@ func (s *Stream) StopReading() {
 	s.mu.Lock()
 	s.stopped = true
 	s.mu.Unlock()
-	_ = s.q.SetReadDeadline(time.Unix(1, 0))
+	s.in.stop()
 }

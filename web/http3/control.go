@@ -59,10 +59,10 @@ func (c *Conn) other(s *quic.ReceiveStream) {
 		e = c.readControl(s, in)
 	case streamEncoder:
 		_ = s.SetReadDeadline(time.Time{})
-		e = readEncoder(in)
+		e = c.readEncoder(in)
 	case streamDecoder:
 		_ = s.SetReadDeadline(time.Time{})
-		e = readDecoder(in)
+		e = c.readDecoder(in)
 	}
 	if e != nil && c.q.Context().Err() == nil {
 		c.fail(e)
@@ -145,7 +145,7 @@ func checkSettings(p []byte) *ConnError {
 
 // readEncoder reads the instructions of the client's encoder. We have said that our table has no room, so that nothing but
 // saying so again is allowed (RFC 9204 sections 3.2.3 and 4.3).
-func readEncoder(in *octets) *ConnError {
+func (c *Conn) readEncoder(in *octets) *ConnError {
 	const noCapacity = 0x20
 	for {
 		b, err := in.ReadByte()
@@ -155,12 +155,13 @@ func readEncoder(in *octets) *ConnError {
 		if b != noCapacity {
 			return &ConnError{codeEncoder, "QPACK instructions for a table that we do not have"}
 		}
+		c.tolerate()
 	}
 }
 
 // readDecoder reads the instructions of the client's decoder. We send nothing that it could acknowledge (RFC 9204 section
 // 4.4); it may say that it gave up a stream.
-func readDecoder(in *octets) *ConnError {
+func (c *Conn) readDecoder(in *octets) *ConnError {
 	const cancellation, most = 0x40, 0x3f
 	for {
 		b, err := in.ReadByte()
@@ -170,7 +171,9 @@ func readDecoder(in *octets) *ConnError {
 		if b&0xc0 != cancellation {
 			return &ConnError{codeDecoder, "QPACK acknowledgements of what was never sent"}
 		}
+		c.tolerate()
 		for more := b&most == most; more; { // RFC 7541 section 5.1
+			c.tolerate()
 			if b, err = in.ReadByte(); err != nil {
 				return critical(err)
 			}

@@ -15,7 +15,8 @@ import (
 //	16  a stream whose answer stood still until it was reset, or whose head did not come in time
 //	4   a unidirectional stream of a type that we do not know, beyond the allowance; a frame of such a type; an empty DATA frame
 //	4   PRIORITY_UPDATE, CANCEL_PUSH and such beyond the allowance
-//	1   a DATA frame of less than eight bytes
+//	4   an instruction on QPACK's streams beyond the allowance
+//	1   a DATA frame of less than five bytes: no message of gRPC or WebSocket is as short
 //
 // The allowance is for what belongs to honest traffic: each stream adds some, as clients grease (RFC 9114 section 7.2.8). What
 // weighs on an honest client is forgiven: two points for every request that was served to its end, four for every second.
@@ -37,7 +38,7 @@ const (
 	forgiveServed = 2
 	forgiveSecond = 4
 
-	tinyData = 8
+	tinyData = 5
 
 	allowanceStart  = 32
 	allowanceStream = 4

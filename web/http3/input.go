@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -11,15 +12,37 @@ import (
 )
 
 // input reads the frames of a request. Bytes r to w of buf are unread.
+//
+// All waiting is until a moment, never for a time: what is told to wait for a time for each piece waits for ever for one who
+// sends a byte now and then.
 type input struct {
 	q     *quic.Stream
 	buf   []byte
 	r, w  int
 	ended bool // the client's FIN has come: nothing follows behind w
+
+	mu      sync.Mutex // guards stopped, and the deadline of reads against who has set it to end them
+	stopped bool
 }
 
-// fill reads more, at most until buf is full, and waits at most d; 0 is for ever.
-func (in *input) fill(d time.Duration) error {
+// stop ends a read that waits, and those to come.
+func (in *input) stop() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stopped = true
+	_ = in.q.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (in *input) arm(by time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.stopped {
+		_ = in.q.SetReadDeadline(by)
+	}
+}
+
+// fill reads more, at most until buf is full, and waits until by; the zero time is for ever.
+func (in *input) fill(by time.Time) error {
 	if in.ended {
 		return io.EOF
 	}
@@ -27,7 +50,7 @@ func (in *input) fill(d time.Duration) error {
 		in.w = copy(in.buf, in.buf[in.r:in.w])
 		in.r = 0
 	}
-	_ = in.q.SetReadDeadline(deadline(d))
+	in.arm(by)
 	n, err := in.q.Read(in.buf[in.w:])
 	in.w += n
 	switch {
@@ -60,7 +83,7 @@ func (in *input) grow(n int) {
 }
 
 // frame reads the beginning of a frame that is to come; io.EOF if none does.
-func (in *input) frame(d time.Duration) (typ, length uint64, err error) {
+func (in *input) frame(by time.Time) (typ, length uint64, err error) {
 	for {
 		p := in.buf[in.r:in.w]
 		if typ, n, err := quicvarint.Parse(p); err == nil {
@@ -69,7 +92,7 @@ func (in *input) frame(d time.Duration) (typ, length uint64, err error) {
 				return typ, length, nil
 			}
 		}
-		if err := in.fill(d); err != nil {
+		if err := in.fill(by); err != nil {
 			if err == io.EOF && in.r < in.w {
 				return 0, 0, errCut
 			}
@@ -83,14 +106,14 @@ func (in *input) frame(d time.Duration) (typ, length uint64, err error) {
 const maxUnknown = 4 << 10
 
 // skip leaves out n bytes.
-func (in *input) skip(n uint64, d time.Duration) error {
+func (in *input) skip(n uint64, by time.Time) error {
 	if n > maxUnknown {
 		return &ConnError{CodeExcessiveLoad, "a frame of an unknown type is too long"}
 	}
 	for n > uint64(in.w-in.r) {
 		n -= uint64(in.w - in.r)
 		in.r, in.w = 0, 0
-		if err := in.fill(d); err == io.EOF {
+		if err := in.fill(by); err == io.EOF {
 			return errCut
 		} else if err != nil {
 			return err
@@ -101,10 +124,10 @@ func (in *input) skip(n uint64, d time.Duration) error {
 }
 
 // whole reads a payload of n bytes, which it returns as a part of buf.
-func (in *input) whole(n int, d time.Duration) ([]byte, error) {
+func (in *input) whole(n int, by time.Time) ([]byte, error) {
 	in.grow(n)
 	for in.w-in.r < n {
-		if err := in.fill(d); err == io.EOF {
+		if err := in.fill(by); err == io.EOF {
 			return nil, errCut
 		} else if err != nil {
 			return nil, err

@@ -47,7 +47,7 @@ func (s *Stream) run() {
 	c := s.c
 	defer c.done()
 	defer s.q.ReleaseStreamCredit()
-	s.in = input{q: s.q, buf: c.cfg.Buffers.get()}
+	s.in.q, s.in.buf = s.q, c.cfg.Buffers.get()
 	defer func() { c.cfg.Buffers.put(s.in.buf) }()
 	if err := s.receive(); err != nil {
 		s.refuse(err)
@@ -68,7 +68,7 @@ func (s *Stream) receive() error {
 	}
 	var n uint64
 	for {
-		typ, length, err := s.in.frame(s.remaining())
+		typ, length, err := s.in.frame(s.until)
 		switch {
 		case err == io.EOF:
 			return &StreamError{CodeRequestIncomplete, "the stream ended before its head"}
@@ -79,7 +79,7 @@ func (s *Stream) receive() error {
 			return unexpected("the first frame of a request is not HEADERS")
 		default:
 			s.c.tolerate()
-			if err := s.in.skip(length, s.remaining()); err != nil {
+			if err := s.in.skip(length, s.until); err != nil {
 				return err
 			}
 			continue
@@ -90,7 +90,7 @@ func (s *Stream) receive() error {
 	if n > uint64(s.c.cfg.MaxHeader) {
 		return errLarge
 	}
-	block, err := s.in.whole(int(n), s.remaining())
+	block, err := s.in.whole(int(n), s.until)
 	if err != nil {
 		return err
 	}
@@ -113,14 +113,6 @@ func (s *Stream) receive() error {
 	return err
 }
 
-// remaining is what is left until the stream's deadline; 0 is for ever.
-func (s *Stream) remaining() time.Duration {
-	if s.until.IsZero() {
-		return 0
-	}
-	return max(time.Until(s.until), 1)
-}
-
 // bodiless finds out whether a body follows where none is to be expected: the FIN may come a moment after the head. Behind us
 // a body that only its end tells from none would be chunks of nothing, which no origin expects with a GET.
 func (s *Stream) bodiless() error {
@@ -134,7 +126,7 @@ func (s *Stream) bodiless() error {
 			return s.small()
 		}
 	}
-	err := s.nextFrame(s.remaining())
+	err := s.nextFrame(s.until)
 	switch {
 	case err == io.EOF:
 		s.req.Length = 0
@@ -153,7 +145,7 @@ func (s *Stream) small() error {
 	if !s.in.ended || n <= 0 || n > int64(s.in.w-s.in.r) {
 		return nil
 	}
-	if err := s.nextFrame(0); err != nil {
+	if err := s.nextFrame(time.Time{}); err != nil {
 		return err
 	}
 	b := &s.body
