@@ -75,9 +75,10 @@ func goTool(t *testing.T, name, module string) string {
 	return filepath.Join(dir, name)
 }
 
-// transport is x/net's client, which knows nothing of us.
+// transport is Go's own client, which knows nothing of us.
 func transport(t testing.TB) *http.Client {
-	tr := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP2(true)
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
