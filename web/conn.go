@@ -104,6 +104,10 @@ func (c *conn) serve() {
 		case err != nil:
 			return
 		case c.prior:
+			// The time for a head of HTTP/1 is over; left armed, it would cut every such connection when it is up.
+			if !c.sock.Arm(0) {
+				return
+			}
 			c.serveStreams(c.k.buf[c.k.r:c.k.w])
 			return
 		case !c.outside || !c.serveOutside():
