@@ -8,7 +8,8 @@ import (
 // A client that does what no honest client does often is cut off, as over HTTP/2 (the idea and the word are HAProxy's). Each
 // offence weighs some points, four to a glitch:
 //
-//	8   a stream reset before its answer began (rapid reset, CVE-2023-44487)
+//	4   a stream reset before its answer began (rapid reset, CVE-2023-44487), which a browser does with every picture of a page
+//	    that its user leaves
 //	1   a stream reset later: a download that is not wanted any more
 //	16  a malformed request or trailer, a body that is not as long as it said
 //	16  a field section that is too large (QPACK bomb)
@@ -24,7 +25,7 @@ import (
 // How many handlers a client can have at work is bounded by QUIC itself: the credit for a stream is given back only when its
 // handler has returned, whatever was reset in between.
 const (
-	weightRapidReset = 8
+	weightRapidReset = 4
 	weightLateReset  = 1
 	weightStream     = 16
 	weightLarge      = 16
