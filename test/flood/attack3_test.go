@@ -166,6 +166,9 @@ func TestFloods3(t *testing.T) {
 				}
 				<-tick.C
 			}
+			if a.Context().Err() == nil {
+				a.t.Error("the heads are waited for as long as something comes of them")
+			}
 		}},
 		{name: "answers that nobody reads", config: narrow, want: excessive, event: cut, waiting: 128, do: func(a *attacker3) {
 			b := head("GET", "/bytes?n=100000000")
