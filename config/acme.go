@@ -216,21 +216,38 @@ func (d *decoder) acmeHosts(p *placedHTTP) {
 	}
 }
 
-// acmePort warns if the CA has no way to ask: it connects to port 80 for http-01 (RFC 8555 section 8.3).
+// acmePort warns if the CA has no way to ask: it connects to port 80 for http-01 (RFC 8555 section 8.3), and to port 443 for
+// tls-alpn-01 (RFC 8737 section 3). It is no error, as something in front may send these ports on to others.
 func (d *decoder) acmePort(b *block, on []*placedHTTP, c *Config) {
-	if c.ACME == nil || !slices.Equal(c.ACME.Challenges, []string{"http-01"}) {
+	if c.ACME == nil || slices.Contains(c.ACME.Challenges, "dns-01") {
 		return
 	}
+	http01 := slices.Contains(c.ACME.Challenges, "http-01")
+	alpn01 := slices.Contains(c.ACME.Challenges, "tls-alpn-01")
 	for _, p := range on {
-		addrs := p.Redirect
-		if p.TLS == nil {
-			addrs = p.Listen
+		plain, secure := p.Listen, []string(nil)
+		if p.TLS != nil {
+			plain, secure = p.Redirect, p.Listen
 		}
-		for _, addr := range addrs {
-			if _, port := cutPort(addr); port == "80" {
-				return
-			}
+		if http01 && anyPort(plain, "80") || alpn01 && anyPort(secure, "443") {
+			return
 		}
 	}
-	d.warn(b.where("challenges"), "Nothing listens on port 80", "The challenge http-01 comes over port 80, and no block of this node has it. Write redirect = [\":80\"] in the block with tls = \"acme\".")
+	at := b.labelAt
+	if b.has("challenges") {
+		at = b.where("challenges")
+	}
+	if alpn01 {
+		d.warn(at, "The CA has nowhere to ask", "The challenge tls-alpn-01 comes over port 443 and http-01 over port 80, and no block of this node has them. Write listen = \":443\" or redirect = [\":80\"] in the block with tls = \"acme\", unless something in front sends these ports on to Skein.")
+		return
+	}
+	d.warn(at, "Nothing listens on port 80", "The challenge http-01 comes over port 80, and no block of this node has it. Write redirect = [\":80\"] in the block with tls = \"acme\".")
+}
+
+// anyPort says whether one of the addresses has the port.
+func anyPort(addrs []string, want string) bool {
+	return slices.ContainsFunc(addrs, func(addr string) bool {
+		_, port := cutPort(addr)
+		return port == want
+	})
 }

@@ -153,7 +153,7 @@ func (d *decoder) secret(name string, at hcl.Range) (string, bool) {
 		d.includeSecret(name, s)
 		return s, true
 	}
-	d.fail(at, "No such secret", "There is no secret %q in %s.", name, d.secretPlaces())
+	d.fail(at, "No such secret", "There is no secret %q in %s. It is a file of that name there, which others may not read.", name, d.secretPlaces())
 	return "", false
 }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -106,6 +107,8 @@ func (d *decoder) doubtRoot(b *block, root string) {
 		d.warn(b.where("root"), "Directory not there", "%s. Until it is, no file is found.", err)
 	} else if !st.IsDir() {
 		d.warn(b.where("root"), "Directory not there", "%s is a file, not a directory, so nothing is found in it.", root)
+	} else if err := syscall.Access(root, 1); err != nil { // X_OK: the right to open what is in it
+		d.warn(b.where("root"), "Directory may not be entered", "%s: %s. Let the user that runs Skein in: chmod o+x, or its group.", root, err)
 	}
 }
 

@@ -67,7 +67,7 @@ func Load(file string, o Options) (*Config, error) {
 	if err != nil {
 		detail := fmt.Sprintf("%s.", err)
 		if errors.Is(err, fs.ErrNotExist) {
-			detail += " Name the file, as in: skein check skein.hcl"
+			detail += " Name the file, as in: skein run /etc/skein/skein.hcl"
 		}
 		return nil, &Diagnostics{Problems: []Problem{{
 			Severity: SeverityError, Summary: "File not readable", Detail: detail, File: file, Line: 1, Column: 1,

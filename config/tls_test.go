@@ -455,7 +455,8 @@ http "a" {
 	}
 }
 
-// TestACMEPort: http-01 alone needs something on port 80, as a redirect or a site in plain text.
+// TestACMEPort: http-01 needs something on port 80, as a redirect or a site in plain text, and tls-alpn-01 a site on port 443; one
+// of the two is enough.
 func TestACMEPort(t *testing.T) {
 	p := newPlace(t)
 	const site = `
@@ -464,7 +465,7 @@ acme {
   challenges = %s
 }
 http "a" {
-  listen  = ":443"
+  listen  = %q
   hosts   = ["a.example.com"]
   tls     = "acme"
   servers = ["10.0.0.1:80"]
@@ -475,18 +476,21 @@ http "b" {
   servers = ["10.0.0.1:80"]
 }`
 	for _, tt := range []struct {
-		challenges, line, plain string
-		warnings                int
+		challenges, listen, line, plain string
+		warnings                        int
 	}{
-		{`"http-01"`, "", ":81", 1},
-		{`"http-01"`, "redirect = \"10.0.0.9:80\"", ":81", 0},
-		{`"http-01"`, "", ":80", 0},
-		{`"tls-alpn-01"`, "", ":81", 0},
-		{`["http-01", "tls-alpn-01"]`, "", ":81", 0},
+		{`"http-01"`, ":443", "", ":81", 1},
+		{`"http-01"`, ":443", "redirect = \"10.0.0.9:80\"", ":81", 0},
+		{`"http-01"`, ":443", "", ":80", 0},
+		{`"tls-alpn-01"`, ":443", "", ":81", 0},
+		{`["http-01", "tls-alpn-01"]`, ":443", "", ":81", 0},
+		{`["http-01", "tls-alpn-01"]`, ":8443", "", ":81", 1},
+		{`["http-01", "tls-alpn-01"]`, ":8443", "", ":80", 0},
+		{`"tls-alpn-01"`, ":8443", "", ":80", 1},
 	} {
-		c := p.good(fmt.Sprintf(site, tt.challenges, tt.line, tt.plain))
+		c := p.good(fmt.Sprintf(site, tt.challenges, tt.listen, tt.line, tt.plain))
 		if len(c.Warnings) != tt.warnings {
-			t.Errorf("%s with %q and a site on %s: %d warnings, want %d\n%s", tt.challenges, tt.line, tt.plain, len(c.Warnings), tt.warnings, Text(c.Warnings))
+			t.Errorf("%s on %s with %q and a site on %s: %d warnings, want %d\n%s", tt.challenges, tt.listen, tt.line, tt.plain, len(c.Warnings), tt.warnings, Text(c.Warnings))
 		}
 	}
 }
