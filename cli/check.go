@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,11 +131,21 @@ func here(ctx context.Context, c *config.Config) (found []config.Problem) {
 		for _, m := range pl.Members {
 			host := m.Server.Host
 			if path := m.Server.Unix; path != "" {
-				if _, err := os.Stat(path); err != nil && !seen["name "+path] {
-					seen["name "+path] = true
+				if seen["name "+path] {
+					continue
+				}
+				seen["name "+path] = true
+				summary, detail := "Unix socket not there now", ""
+				if _, err := os.Stat(path); err != nil {
+					detail = err.Error() + "."
+				} else if err := syscall.Access(path, 2); err != nil { // W_OK is what connect(2) asks for
+					summary = "Unix socket may not be used"
+					detail = fmt.Sprintf("%s: %s. Its owner lets others in, as listen.group and listen.mode of php-fpm do.", path, err)
+				}
+				if detail != "" {
 					found = append(found, config.Problem{
-						Severity: config.SeverityWarning, Summary: "Unix socket not there now",
-						Detail: err.Error() + ".", File: pl.Pos.File, Line: pl.Pos.Line, Column: 1, Block: fmt.Sprintf("pool %q", pl.Name),
+						Severity: config.SeverityWarning, Summary: summary,
+						Detail: detail, File: pl.Pos.File, Line: pl.Pos.Line, Column: 1, Block: fmt.Sprintf("pool %q", pl.Name),
 					})
 				}
 				continue

@@ -52,6 +52,9 @@ func (f *file) read(log *slog.Logger, now time.Time) ([]Drain, error) {
 	}
 	if err != nil {
 		// Whether it holds drains is unknown, and the next write would destroy them.
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("cluster: read drains: %w\nhint: set state in the file to a directory where this user may write", err)
+		}
 		return nil, fmt.Errorf("cluster: read drains: %w", err)
 	}
 	drains, err := decode(b)

@@ -38,7 +38,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	s := &Store{log: log, file: newFile(dir), wake: make(chan struct{}, 1), set: pool.NewSet()}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		// Many a site never drains. It must run without the right to write.
-		log.Info("drains cannot be kept", "error", err)
+		log.Warn("drains cannot be kept", "error", err, "hint", "set state in the file to a directory where this user may write")
 		s.take(nil)
 		return s, nil
 	}
