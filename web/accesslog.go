@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -48,7 +49,7 @@ func openAccessLog(format, path string, stdout io.Writer) (*accessLog, error) {
 	}
 	f, err := openAppend(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("access_file: %w\nhint: make its directory, and let this user write there", err)
 	}
 	l.to = f
 	return l, nil

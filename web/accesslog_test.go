@@ -224,3 +224,12 @@ func BenchmarkCombinedLine(b *testing.B) {
 		buf = appendCombined(buf[:0], x, time.Millisecond)
 	}
 }
+
+// TestAccessLogNowhere: a directory that is missing is an error with a next step.
+func TestAccessLogNowhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none", "access.log")
+	_, err := openAccessLog("combined", path, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "\nhint: ") {
+		t.Errorf("openAccessLog(%q) = %v, want an error with the path and a hint", path, err)
+	}
+}
