@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -92,7 +93,8 @@ func (c *conn3) serveStream(s *http3.Stream) {
 	times := &t.settings.Timeouts
 	st.reply = answerer3{s: s, x: x, block: st.reply.block[:0], key: st.key[:], pace: newPace(times.Body, times.MinRate)}
 	if times.Ceiling > 0 {
-		s.SetDeadline(x.line.start.Add(times.Ceiling))
+		// The member is given up at the ceiling; the client is told so, which takes a moment more.
+		s.SetDeadline(x.line.start.Add(times.Ceiling + time.Second))
 	}
 	for _, f := range s.Request().Fields {
 		if string(f.Name) == "priority" {
