@@ -33,6 +33,23 @@ func (w *Web) runScript(x *exchange) {
 	w.forward(x)
 }
 
+// gatherSize is the largest body of known length of a stream that is taken in before a member is asked, in bytes.
+const gatherSize = 16 << 10
+
+// gather takes in a small body that comes on a stream: a request whose body is whole can be sent twice. In HTTP/1 such a body comes
+// with its head nearly always; in HTTP/2 and HTTP/3 it is a frame of its own, so that the very same request would be lost there
+// with its member. Who waits for 100 Continue waits for the member's. It returns false if the exchange was answered instead.
+func (w *Web) gather(x *exchange) bool {
+	if x.body == nil || x.guard.sock != nil || x.expect || x.length < 0 || x.length > gatherSize {
+		return true
+	}
+	if _, err := w.spool(x); err != nil {
+		w.unserved(x, nil, w.bodyFailed(x, err))
+		return false
+	}
+	return true
+}
+
 // inMemory is how much of a body is held in memory before it goes to a file, in bytes.
 const inMemory = 1 << 20
 

@@ -29,7 +29,7 @@ func (w *Web) dispatch(x *exchange) {
 	case x.route.files != nil && w.serveFiles(x):
 	case x.route.dial.protocol == "fastcgi":
 		w.runScript(x)
-	default:
+	case w.gather(x):
 		w.forward(x)
 	}
 }
