@@ -257,6 +257,13 @@ func (s *memberStream) encode(x *exchange, lines []byte) {
 	if x.trailers {
 		put("te", "trailers")
 	}
+	if x.body != nil { // trailers follow it; Go's servers show only those that were announced (RFC 9110 section 6.6.2)
+		for i := range x.fields {
+			if f := &x.fields[i]; f.ID == http1.Trailer && !x.hops.has(f.Name) {
+				put("trailer", string(f.Value))
+			}
+		}
+	}
 	text := string(lines)
 	for line := range strings.SplitSeq(text, "\r\n") {
 		name, value, ok := strings.Cut(line, ": ")
