@@ -53,6 +53,7 @@ type link struct {
 	open    int    // streams, those that have not begun included
 	next    uint32 // stream
 	limit   int    // of open
+	allowed int    // what the member's SETTINGS make of limit
 	window  int64  // what we may send on all streams
 	initial int64  // what we may send on a new one
 	returns int    // bytes received that the member has not been given credit for
@@ -112,7 +113,7 @@ func (w *Web) openLink(x *exchange, m *pool.Member, d *dialer, home *links, time
 func newLink(w *Web, nc net.Conn, m *pool.Member, d *dialer, home *links) *link {
 	l := &link{
 		w: w, sock: w.timer.Wrap(nc, nil), member: m, dial: d, home: home, settled: make(chan struct{}),
-		streams: map[uint32]*memberStream{}, next: 1, limit: linkStreams, window: 65535, initial: 65535, rested: w.timer.Now(),
+		streams: map[uint32]*memberStream{}, next: 1, limit: linkStreams, allowed: linkStreams, window: 65535, initial: 65535, rested: w.timer.Now(),
 	}
 	l.wrote.L = &l.mu
 	l.fr = http2.NewFramer(&l.out, bufio.NewReaderSize(l.sock, 32<<10))

@@ -269,3 +269,54 @@ func TestMember2PingFlood(t *testing.T) {
 	}
 	s.balanced()
 }
+
+// A member that refuses a stream in a bad moment is given as many as it takes again when it answers: a connection to it does not
+// stay one for a single request at a time.
+func TestMember2RefusesOnce(t *testing.T) {
+	const before, together = 10, 5
+	type pending struct {
+		fr *http2.Framer
+		id uint32
+	}
+	var mu sync.Mutex
+	var waiting []pending
+	conns, streams := map[int]bool{}, 0
+	addr := script2(t, nil, func(conn int, fr *http2.Framer, id uint32, _ net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		conns[conn] = true
+		switch streams++; {
+		case streams == 1:
+			_ = fr.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+		case streams <= 1+before:
+			answer2(fr, id, "ok", ":status", "200")
+		default:
+			waiting = append(waiting, pending{fr, id})
+			if len(waiting) == together {
+				for _, p := range waiting {
+					answer2(p.fr, p.id, "ok", ":status", "200")
+				}
+			}
+		}
+	})
+	s := serveFile(t, false, pool2(addr, ""))
+	get := func() {
+		c, r := s.dial(here)
+		if a, body, err := ask(t, c, r, "GET", "GET / HTTP/1.1\nHost: h\n\n"); err != nil || a.StatusCode != 200 || body != "ok" {
+			t.Errorf("answer = %v, %q, %v", a, body, err)
+		}
+	}
+	for range before {
+		get()
+	}
+	var all sync.WaitGroup
+	for range together {
+		all.Go(get)
+	}
+	all.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	if len(conns) != 1 {
+		t.Errorf("%d connections to the member, want 1", len(conns))
+	}
+}

@@ -118,7 +118,8 @@ func (l *link) takeSettings(f *http2.SettingsFrame) error {
 		}
 		switch v.ID {
 		case http2.SettingMaxConcurrentStreams:
-			l.limit = int(min(v.Val, linkStreams))
+			l.allowed = int(min(v.Val, linkStreams))
+			l.limit = l.allowed
 		case http2.SettingInitialWindowSize:
 			more := int64(v.Val) - l.initial
 			l.initial = int64(v.Val)
@@ -184,6 +185,7 @@ func (s *memberStream) takeHead(f *http2.MetaHeadersFrame) {
 	switch {
 	case status >= 200:
 		s.headed = true
+		s.l.limit = min(s.l.limit+1, s.l.allowed) // what it refused in a bad moment, it may take again
 	case f.StreamEnded():
 		s.refuse(http2.ErrCodeProtocol, errors.New("http/2: the member ended the stream with an interim answer"))
 		return
