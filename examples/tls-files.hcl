@@ -5,7 +5,9 @@
 #   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
 #     -subj /CN=shop.example.com -addext subjectAltName=DNS:shop.example.com,DNS:*.shop.example.com -keyout shop.key -out shop.pem
 #
-# And a secret that makes session tickets of all nodes, put on each of them as /etc/skein/secrets/tickets:
+# The same for partners.example.com makes partners.pem and partners.key.
+#
+# A secret that makes session tickets of all nodes, put on each of them as /etc/skein/secrets/tickets:
 #
 #   openssl rand -base64 48
 
