@@ -100,6 +100,9 @@ type Listener struct {
 	Address     string   `json:"address"`
 	Configured  string   `json:"configured"` // as in the file; its port may be 0
 	Connections int64    `json:"connections"`
+	TLS         bool     `json:"tls"`
+	Redirect    bool     `json:"redirect"`            // it only sends visitors on to https
+	Protocols   []string `json:"protocols,omitempty"` // http/1.1, h2, h2c, h3 (over UDP at the same address)
 }
 
 // Pool is one pool and its members.

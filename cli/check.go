@@ -28,7 +28,8 @@ func (p Process) check() *cobra.Command {
 
 What only one node can judge (addresses to listen on, env, file and secret) is judged for this machine's node. --node checks
 for another one, --all for each that the file places a block on, and --here also tries on this machine what the file asks
-for: whether its addresses can be listened on and the names of its servers be resolved.`,
+for: whether its addresses can be listened on, the names of its servers be resolved, and their unix sockets be used. Run it as
+the user that skein runs as.`,
 		Example: "  skein check skein.hcl\n  skein check --all --json\n  skein check --here",
 		Args:    one("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -80,18 +80,21 @@ func printStatus(w io.Writer, s admin.Status, now time.Time) {
 	fmt.Fprintf(w, "%s: %s for %s, skein %s\n", node, s.State, age(time.Duration(s.Uptime*float64(time.Second))), s.Version)
 	fmt.Fprintf(w, "%s, hash %.12s, %s\n", s.Config.File, s.Config.Hash, reloaded(s.Reload, now))
 	for _, l := range s.Listeners {
-		fmt.Fprintf(w, "%s %s on %s, %s\n", l.Service, strings.Join(l.Names, ", "), l.Address, count(l.Connections, "connection"))
+		fmt.Fprintf(w, "%s %s on %s%s, %s\n", l.Service, strings.Join(l.Names, ", "), l.Address, spoken(l), count(l.Connections, "connection"))
 	}
 	for _, p := range s.Pools {
 		fmt.Fprintf(w, "\n%s\n", poolTitle(p))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  SERVER\tADDRESS\tSTATE\tWEIGHT\tACTIVE\tREQUESTS\tERRORS\tLAST CHECK")
 		for _, m := range p.Members {
-			server := m.Server
-			if server == m.Address {
+			server, address := m.Server, m.Address
+			if strings.HasPrefix(address, "/") {
+				address = "unix:" + address // as the file writes it, and as skein drain takes it
+			}
+			if server == address {
 				server = "-" // written as a string: it has no other name
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", server, m.Address, memberState(m, now), weight(m), m.Active, m.Requests,
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", server, address, memberState(m, now), weight(m), m.Active, m.Requests,
 				m.ConnectErrors+m.Errors, checked(m.Check, now))
 		}
 		t.Flush()
@@ -114,6 +117,19 @@ func printStatus(w io.Writer, s admin.Status, now time.Time) {
 		fmt.Fprintf(t, "%s\t%s\t%s ago\t%s\t%s\n", server, printable(d.Owner), age(now.Sub(d.Since)), until, printable(d.Reason))
 	}
 	t.Flush()
+}
+
+// spoken says in parentheses what a listener speaks, and nothing for HTTP/1.1 in plain text.
+func spoken(l admin.Listener) string {
+	switch words := strings.Join(l.Protocols, ", "); {
+	case l.Redirect:
+		return " (redirect to https)"
+	case l.TLS:
+		return " (tls: " + words + ")"
+	case words != "" && words != "http/1.1":
+		return " (" + words + ")"
+	}
+	return ""
 }
 
 // printCertificates writes the table of certificates, if there are any.

@@ -127,8 +127,14 @@ func traffic(w web.Status, c *config.Config) (admin.Traffic, []admin.Listener) {
 	for _, l := range w.Listeners {
 		d := admin.Listener{Service: "http", Names: []string{}, Address: l.Bound, Configured: l.Address, Connections: l.Connections}
 		for _, h := range c.HTTP {
-			if slices.Contains(h.Listen, l.Address) || slices.Contains(h.Redirect, l.Address) {
-				d.Names = append(d.Names, h.Name)
+			redirect := slices.Contains(h.Redirect, l.Address)
+			if !redirect && !slices.Contains(h.Listen, l.Address) {
+				continue
+			}
+			d.Names = append(d.Names, h.Name)
+			d.Redirect = redirect // an address is one or the other, and blocks that share it agree about the rest
+			if !redirect {
+				d.TLS, d.Protocols = h.TLS != nil, h.Protocols
 			}
 		}
 		listeners = append(listeners, d)
