@@ -155,6 +155,7 @@ func attacks() []attack {
 
 // TestFloods2 runs the attacks of a single connection.
 func TestFloods2(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	v := s.visitor2()
 	for _, at := range attacks() {

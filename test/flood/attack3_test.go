@@ -16,6 +16,7 @@ const excessive = "0x107"
 
 // TestFloods3 runs the attacks of a single connection over HTTP/3.
 func TestFloods3(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	v := s.visitor3()
 	narrow := &quic.Config{InitialStreamReceiveWindow: 1, MaxStreamReceiveWindow: 1, InitialConnectionReceiveWindow: 1 << 20}
@@ -204,6 +205,7 @@ func TestFloods3(t *testing.T) {
 
 // A body that is kept open by a frame that is none of it ends as one of which nothing comes, however often a byte of that comes.
 func TestBodyOfGrease3(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	a := s.attack3(t, true, &quic.Config{})
 	q, err := a.begin(append(head("POST", "/count"), 0x21, 0x43, 0xe8))

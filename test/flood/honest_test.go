@@ -14,6 +14,7 @@ import (
 
 // TestHonest2 does what looks a little like an attack, as often as honest clients do it: none of them is cut.
 func TestHonest2(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	small := http2.Setting{ID: http2.SettingInitialWindowSize, Val: 4 << 10}
 	for _, test := range []struct {
@@ -172,6 +173,7 @@ func (a *attacker2) more() bool {
 
 // TestHonest3 does the same over HTTP/3.
 func TestHonest3(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	grease := frame(0x21, []byte("grease"))
 	for _, test := range []struct {

@@ -16,6 +16,7 @@ import (
 
 // TestSlow2 are clients that begin and do not go on: nothing of them may stay longer than the time-outs say.
 func TestSlow2(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	v := s.visitor2()
 	for _, test := range []struct {
@@ -147,6 +148,7 @@ func (s *site) churn(t *testing.T, do func(net.Conn)) {
 // TestTrickle2 reads large answers, but so slowly that they would occupy a hundred connections to the origin for days. The
 // windows are open: it is the socket that nobody empties.
 func TestTrickle2(t *testing.T) {
+	t.Parallel()
 	s := start(t, `    min_rate = "1MiB"`)
 	s.withstand(t, s.visitor2(), bounds{memory: 64, requests: 100}, func(t *testing.T) {
 		a := s.attack2(t, true, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
