@@ -76,7 +76,7 @@ func features() []feature {
 		{name: "dead-member", test: deadMember, each: true, servers: "dead a", pool: "eject {\n errors = 0\n }"},
 		{name: "retry", test: retry, each: true, servers: "a b", pool: "eject {\n errors = 0\n }"},
 		{name: "queue", test: queue, each: true, pool: "max_conns = 1\n  queue = 1\n  queue_timeout = \"500ms\""},
-		{name: "queue-cancel", test: queueCancel, each: true, reset: true, pool: "max_conns = 1\n  queue = 1"},
+		{name: "queue-cancel", test: queueCancel, each: true, reset: true, watched: true, pool: "max_conns = 1\n  queue = 1"},
 		{name: "cancel", test: cancel, each: true, reset: true},
 
 		// body_test.go

@@ -72,9 +72,10 @@ type feature struct {
 	http    string // more for the http block; {pool} is the cell's pool, {dir} a directory of files
 	https   string // more for the http block of a client with TLS
 	// reset says that a client of HTTP/1 leaves by a reset: a FIN alone does not end a request, as it may be half a close.
-	reset  bool
-	routes bool // only routes of http have the pool
-	same   bool // every client sends the same, and the access log must say the same of all
+	reset   bool
+	watched bool // the test looks at the metrics while it runs
+	routes  bool // only routes of http have the pool
+	same    bool // every client sends the same, and the access log must say the same of all
 }
 
 // skip is a combination that cannot be, with the reason. An empty word is every one.
@@ -89,8 +90,14 @@ func (f *feature) skipped(c client, m member) string {
 	return ""
 }
 
-func TestMatrix(t *testing.T) {
-	s := newSite(t)
+func TestMatrix(t *testing.T) { tryAll(t, false) }
+
+// TestWatched is the same for the features whose tests look at the metrics again and again. With hundreds of pools that would take all of
+// the machine: they have a skein of their own.
+func TestWatched(t *testing.T) { tryAll(t, true) }
+
+func tryAll(t *testing.T, watched bool) {
+	s := newSite(t, watched)
 	t.Run("cells", func(t *testing.T) {
 		for _, x := range s.cells {
 			t.Run(fmt.Sprintf("%s/%s/%s", x.f.name, x.client.name, x.member.name), func(t *testing.T) {

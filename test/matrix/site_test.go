@@ -42,7 +42,7 @@ type site struct {
 
 func memberNames() []string { return []string{"h1", "h1s", "h2", "h2c", "fcgi"} }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, watched bool) *site {
 	t.Helper()
 	s := prepare(t)
 	s.write("pages/502.html", "<p>502</p>")
@@ -54,7 +54,7 @@ func newSite(t *testing.T) *site {
 	var file strings.Builder
 	fmt.Fprintf(&file, "log {\n  access = \"json\"\n  access_file = %q\n}\ntls \"main\" {\n  cert = %q\n  key = %q\n}\n", s.log, s.cert, s.key)
 	dead := harness.FreeAddr(t)
-	table := s.features()
+	table := tried(watched)
 	for i := range table {
 		f := &table[i]
 		plain, secure := harness.FreeAddr(t), harness.FreeAddr(t)
@@ -76,12 +76,12 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// features is the table, or what of it SKEIN_MATRIX names.
-func (s *site) features() []feature {
+// tried is the table, or what of it SKEIN_MATRIX names.
+func tried(watched bool) []feature {
 	only := os.Getenv("SKEIN_MATRIX")
 	var some []feature
 	for _, f := range features() {
-		if only == "" || strings.HasPrefix(f.name, only) {
+		if f.watched == watched && (only == "" || strings.HasPrefix(f.name, only)) {
 			some = append(some, f)
 		}
 	}
