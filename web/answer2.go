@@ -18,7 +18,7 @@ type answerer2 struct {
 }
 
 func (a *answerer2) interim(status int, fields []Field) error {
-	if a.begun || status == http.StatusSwitchingProtocols { // which HTTP/2 does not know (RFC 9113 section 8.6)
+	if status == http.StatusSwitchingProtocols { // which HTTP/2 does not know (RFC 9113 section 8.6)
 		return nil
 	}
 	var h hops
@@ -27,7 +27,10 @@ func (a *answerer2) interim(status int, fields []Field) error {
 	}
 	// The upload may do this beside us: the block is its own.
 	b := http2.AppendStatus(nil, status)
-	return a.s.Interim(appendBlock(b, &answer{fields: fields, hops: &h}, http2.AppendField))
+	if err := a.s.Interim(appendBlock(b, &answer{fields: fields, hops: &h}, http2.AppendField)); err != http2.ErrBusy {
+		return err
+	}
+	return nil // the final head was faster: it stands in begun, which is not ours to read
 }
 
 func (a *answerer2) begin(h *answer) error {

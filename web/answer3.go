@@ -22,7 +22,7 @@ type answerer3 struct {
 }
 
 func (a *answerer3) interim(status int, fields []Field) error {
-	if a.begun || status == http.StatusSwitchingProtocols { // which HTTP/3 does not know (RFC 9114 section 4.5)
+	if status == http.StatusSwitchingProtocols { // which HTTP/3 does not know (RFC 9114 section 4.5)
 		return nil
 	}
 	var h hops
@@ -30,7 +30,10 @@ func (a *answerer3) interim(status int, fields []Field) error {
 		return nil
 	}
 	// The upload may do this beside us: the block is its own.
-	return a.s.Interim(appendBlock(http3.AppendStatus(nil, status), &answer{fields: fields, hops: &h}, http3.AppendField))
+	if err := a.s.Interim(appendBlock(http3.AppendStatus(nil, status), &answer{fields: fields, hops: &h}, http3.AppendField)); err != http3.ErrBusy {
+		return err
+	}
+	return nil // the final head was faster: it stands in begun, which is not ours to read
 }
 
 func (a *answerer3) begin(h *answer) error {

@@ -135,6 +135,10 @@ func (s *Stream) block(p []byte, end, flush bool) error {
 		c.mu.Unlock()
 		return err
 	}
+	if interim := flush && !end; interim && s.begun { // the final head came while this one waited for room
+		c.mu.Unlock()
+		return ErrBusy
+	}
 	c.hold()
 	o := &c.out
 	at := len(o.b)
