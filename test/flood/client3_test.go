@@ -19,9 +19,8 @@ import (
 // attacker3 speaks QUIC honestly and HTTP/3 as it likes.
 type attacker3 struct {
 	*quic.Conn
-	t    *testing.T
-	ctx  context.Context // ends when the attack has had its time
-	next int
+	t   *testing.T
+	ctx context.Context // ends when the attack has had its time
 }
 
 // attack3 connects; settled sends SETTINGS, too.

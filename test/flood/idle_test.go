@@ -7,7 +7,6 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
-	"golang.org/x/net/http2"
 
 	"skein/test/harness"
 )
@@ -25,7 +24,7 @@ func TestIdleMemory(t *testing.T) {
 		make func(t *testing.T) http.RoundTripper
 	}{
 		{"HTTP/2", 60, func(t *testing.T) http.RoundTripper {
-			tr := &http2.Transport{TLSClientConfig: secure}
+			tr := transport2()
 			t.Cleanup(tr.CloseIdleConnections)
 			return tr
 		}},

@@ -22,7 +22,6 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
-	"golang.org/x/net/http2"
 
 	"skein/test/harness"
 )
@@ -130,9 +129,16 @@ type visitor struct {
 
 // visitor2 comes over HTTP/2, visitor3 over HTTP/3.
 func (s *site) visitor2() *visitor {
-	tr := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	tr := transport2()
 	s.t.Cleanup(tr.CloseIdleConnections)
 	return &visitor{client: &http.Client{Transport: tr, Timeout: harness.Patience}, url: "https://" + s.secure + "/visitor"}
+}
+
+// transport2 speaks HTTP/2 and nothing else.
+func transport2() *http.Transport {
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: new(http.Protocols)}
+	tr.Protocols.SetHTTP2(true)
+	return tr
 }
 
 func (s *site) visitor3() *visitor {
