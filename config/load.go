@@ -242,6 +242,7 @@ func (d *decoder) file(root *body) *Config {
 	c.Log = d.readLog(root.one("log"))
 	d.listeners(blocks, root.one("admin"), c.Admin)
 	d.acmePort(acme, blocks, c)
+	d.loops(blocks)
 	if len(https) == 0 && d.errors == 0 {
 		d.warn(root.at, "Nothing to do", "The file has no http block, so nothing listens.")
 	}

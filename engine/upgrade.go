@@ -137,6 +137,8 @@ func (e *Engine) spawn(ctx context.Context) (*heir, error) {
 	cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", ElderVariable, elderFD))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{file}
+	// A group of its own: if it fails, whatever it has started must not keep our sockets.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = cmd.Start()
 	_ = file.Close() // the heir's copy must be the only one, so that its end can be seen
 	if err != nil {
@@ -168,7 +170,7 @@ func (h *heir) failed(ctx context.Context, err error, timeout time.Duration) err
 		case <-time.After(time.Second):
 		}
 	}
-	_ = h.cmd.Process.Kill()
+	_ = syscall.Kill(-h.pid, syscall.SIGKILL)
 	<-h.ended
 	if h.offered != nil {
 		h.offered.Withdraw()

@@ -35,6 +35,7 @@ func TestNewProgramFails(t *testing.T) {
 		{"it exits at once", func() { c.script("exit 3") }, "ended before it was ready (exit status 3)"},
 		{"it is killed", func() { c.script("kill -9 $$") }, "ended before it was ready (signal: killed)"},
 		{"it hangs", func() { c.script("exec sleep 1000") }, "was not ready within 1s and was killed"},
+		{"it hangs, and so does what it has started", func() { c.script("sleep 1000 & wait") }, "was not ready within 1s and was killed"},
 		{"it closes its descriptors and hangs", func() { c.script("exec 3>&-; exec sleep 1000") }, "ended before it was ready (signal: killed)"},
 		{"it is another program", func() { c.install("/bin/true") }, "ended before it was ready (exit status 0)"},
 		{"it says something else", func() { c.script("echo hello >&3; exec sleep 1000") }, "was killed: "},
