@@ -26,7 +26,7 @@ type wire interface {
 	clean(u *upstream, asked string) bool
 }
 
-// wires makes the wire of a new connection.
+// newWire makes the wire of a new connection.
 func newWire(protocol string) wire {
 	if protocol == "fastcgi" {
 		return &wireFCGI{}
