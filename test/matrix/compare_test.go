@@ -45,11 +45,14 @@ func (s *site) journal() map[string][]line {
 func (s *site) compare() {
 	s.t.Helper()
 	var all map[string][]line
-	harness.Soon(harness.Patience, func() bool { // the log is written once a second
-		all = s.journal()
-		return !slices.ContainsFunc(s.cells, func(x *cell) bool { return x.ran && len(all[x.name]) < max(1, len(x.want)) })
+	var counted map[string]map[string]int64
+	harness.Soon(harness.Patience, func() bool { // the log is written once a second, and a request may end a little after its answer
+		all, counted = s.journal(), s.counters()
+		return !slices.ContainsFunc(s.cells, func(x *cell) bool {
+			c := counted[x.name]
+			return x.ran && int64(len(all[x.name])) < max(1, int64(len(x.want)), c["2xx"]+c["3xx"]+c["4xx"]+c["5xx"])
+		})
 	})
-	counted := s.counters()
 	first := map[string]*cell{} // by feature and member: what the others are compared with
 	for _, x := range s.cells {
 		if !x.ran {

@@ -62,11 +62,11 @@ func features() []feature {
 		{name: "max-body", test: maxBody, each: true, http: `max_body = "1KiB"`},
 		{name: "error-pages", test: errorPages, servers: "dead", http: `max_body = "1KiB"
   error_pages = { "502" = "{dir}/pages/502.html", "4xx" = "{dir}/pages/4xx.html" }`},
-		{name: "timeout-first-byte", test: timeoutFirstByte, each: true, same: true, pool: "timeouts {\n first_byte = \"400ms\"\n }"},
-		{name: "timeout-idle", test: timeoutIdle, each: true, pool: "timeouts {\n idle = \"400ms\"\n }"},
-		{name: "timeout-body", test: timeoutBody, each: true, http: "timeouts {\n body = \"400ms\"\n }"},
-		{name: "timeout-header", test: timeoutHeader, http: "timeouts {\n header = \"400ms\"\n idle = \"5s\"\n }"},
-		{name: "timeout-ceiling", test: timeoutCeiling, each: true, http: "timeouts {\n ceiling = \"700ms\"\n }"},
+		{name: "timeout-first-byte", test: timeoutFirstByte, each: true, same: true, pool: "timeouts {\n first_byte = \"1s\"\n }"},
+		{name: "timeout-idle", test: timeoutIdle, each: true, pool: "timeouts {\n idle = \"1s\"\n }"},
+		{name: "timeout-body", test: timeoutBody, each: true, http: "timeouts {\n body = \"1s\"\n }"},
+		{name: "timeout-header", test: timeoutHeader, http: "timeouts {\n header = \"1s\"\n idle = \"5s\"\n }"},
+		{name: "timeout-ceiling", test: timeoutCeiling, each: true, http: "timeouts {\n ceiling = \"1500ms\"\n }"},
 
 		// pool_test.go
 		{name: "sticky", test: sticky, each: true, servers: "a b", pool: "sticky {\n max_age = \"1h\"\n }"},

@@ -23,7 +23,7 @@ function wait() {
 function echoed() {
     global $name, $id;
     $body = file_get_contents('php://input');
-    if ($id !== '' && $_SERVER['REQUEST_METHOD'] !== 'DIE') mark('whole');
+    if ($id !== '') mark('whole');
     $headers = [];
     foreach ($_SERVER as $k => $v) {
         if (str_starts_with($k, 'HTTP_')) $headers[strtolower(strtr(substr($k, 5), '_', '-'))] = $v;

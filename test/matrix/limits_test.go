@@ -132,7 +132,7 @@ func timeoutBody(x *cell) {
 // The time for a head is not one for what follows it: neither a long answer nor what comes later on the connection is cut.
 func timeoutHeader(x *cell) {
 	id := x.id()
-	time.AfterFunc(time.Second, func() { x.site.write(id+".go", "") })
+	time.AfterFunc(2*time.Second, func() { x.site.write(id+".go", "") })
 	x.is("body", x.get("/hold?id="+id).body, "held")
 	x.get("/echo")
 	x.is("connections", x.dials.Load(), 1)

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -85,8 +86,10 @@ func webSockets(x *cell) {
 	}
 	x.read(w.stream, "welcome")
 	for _, word := range []string{"hello", text(100_000)} {
-		go io.WriteString(w.stream, word)
+		var writing sync.WaitGroup
+		writing.Go(func() { _, _ = io.WriteString(w.stream, word) })
 		x.read(w.stream, word)
+		writing.Wait()
 	}
 	w.end()
 	if b, err := io.ReadAll(w.stream); err != nil || len(b) > 0 {
@@ -147,6 +150,7 @@ type client2 struct {
 	block bytes.Buffer
 	enc   *hpack.Encoder
 	next  uint32
+	mu    sync.Mutex // held while a frame is written: who reads answers SETTINGS
 }
 
 func dial2(x *cell) *client2 {
@@ -201,7 +205,10 @@ func (c *client2) frame(id uint32) (http2.Frame, error) {
 			return nil, err
 		}
 		if s, ok := f.(*http2.SettingsFrame); ok && !s.IsAck() {
-			if err := c.fr.WriteSettingsAck(); err != nil {
+			c.mu.Lock()
+			err := c.fr.WriteSettingsAck()
+			c.mu.Unlock()
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -265,7 +272,10 @@ func (s *stream2) Write(p []byte) (int, error) {
 	all := len(p)
 	for len(p) > 0 {
 		n := min(len(p), 16<<10)
-		if err := s.c.fr.WriteData(s.id, false, p[:n]); err != nil {
+		s.c.mu.Lock()
+		err := s.c.fr.WriteData(s.id, false, p[:n])
+		s.c.mu.Unlock()
+		if err != nil {
 			return 0, err
 		}
 		p = p[n:]
