@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 )
 
 func bodies(x *cell) {
@@ -68,7 +69,8 @@ func expect(x *cell) {
 		r, length := body(100_000, known)
 		g := newGate(r)
 		a := x.expect(200, request{method: "POST", path: "/echo", header: continues, body: g, length: length})
-		x.is("interim answers", a.interims, []string{"100"})
+		// A member that is silent for a second is not waited for, and may say it too, a little later.
+		x.is("interim answers", slices.Compact(a.interims), []string{"100"})
 		if !bytes.Contains([]byte(a.body), []byte(sum(100_000))) {
 			x.Errorf("the member had %s", a.body)
 		}
