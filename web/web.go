@@ -1,12 +1,25 @@
 // Package web is the HTTP load balancer: it receives requests, finds their route, gives them to a member of the route's pool
 // and relays the answer.
 //
-// Start at [Web.Prepare] for the life of a configuration, at conn for the life of a client connection, and at exchange for
-// the life of a request: conn receives it, serve routes it, forward tries members, upstream talks to one, relay passes the
-// answer on. The wire codec is web/http1; what makes connections cheap is internal/sock.
+// Start at [Web.Prepare] for the life of a configuration and at exchange for the life of a request: serve routes it, forward
+// tries members, relay passes the answer on. The names of the files tell their part:
 //
-// It judges no member's health (it reports to package health) and picks none (package policy does, through package pool). It
-// promises that a reload disturbs nothing that has not changed, and that no request is sent twice unless nobody can notice.
+//	port, open                    a listening address; what comes before the first request: the PROXY header, TLS
+//	conn, conn2, conn3            a client's connection in HTTP/1, 2 and 3; stream is what the last two share
+//	answer1, answer2, answer3     how an exchange is answered in each
+//	router, serve, head, fields   which route, and what changes in a message on its way
+//	dial, upstream, wire          connections to members, and the protocols on them: wire1 is HTTP/1, wirefcgi FastCGI
+//	member2                       members that speak HTTP/2: they share connections
+//	upload, body1, script         bodies on their way to a member
+//	file, files                   files of a directory, and which of them are scripts
+//	compress                      answers on their way through an encoder
+//	tunnel                        WebSockets
+//
+// The wire codecs are web/http1, http2, http3 and fastcgi; what makes connections cheap is internal/sock.
+//
+// It judges no member's health (it reports to package health), picks none (package policy does, through package pool) and has
+// no certificates (package cert has). It promises that a reload disturbs nothing that has not changed, and that no request is
+// sent twice unless nobody can notice.
 package web
 
 import (
