@@ -81,7 +81,8 @@ func TestNewProgramFails(t *testing.T) {
 			if n := strings.Count(c.Log(), "upgrade failed"); n != lines+1 {
 				t.Errorf("%d lines about it, want 1", n-lines)
 			}
-			if !harness.Soon(harness.Patience, func() bool { return c.descriptors() <= before }) {
+			// One more may rest at the member: the next request can come before the last one's connection has been put back.
+			if !harness.Soon(harness.Patience, func() bool { return c.descriptors() <= before+1 }) {
 				t.Errorf("%d descriptors, were %d", c.descriptors(), before)
 			}
 		})
