@@ -19,7 +19,7 @@ import (
 	"skein/test/pebble"
 )
 
-const patience = 60 * time.Second
+const patience = 3 * time.Minute // an order that fails is tried again after about one
 
 // visited is a Store behind real listeners, for validations of a real CA and for visitors.
 type visited struct {

@@ -20,7 +20,7 @@ import (
 	"skein/test/pebble"
 )
 
-const patience = 60 * time.Second
+const patience = 3 * time.Minute // an order that fails is tried again after about one
 
 // site is skein between visitors, an origin and a CA.
 type site struct {
