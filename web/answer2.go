@@ -1,11 +1,6 @@
 package web
 
-import (
-	"net/http"
-	"strconv"
-
-	"skein/web/http2"
-)
+import "skein/web/http2"
 
 // answerer2 answers an exchange over HTTP/2.
 type answerer2 struct {
@@ -18,16 +13,11 @@ type answerer2 struct {
 }
 
 func (a *answerer2) interim(status int, fields []Field) error {
-	if status == http.StatusSwitchingProtocols { // which HTTP/2 does not know (RFC 9113 section 8.6)
+	b := interimHead(status, fields, http2.AppendStatus, http2.AppendField)
+	if b == nil {
 		return nil
 	}
-	var h hops
-	if !h.collect(fields) {
-		return nil
-	}
-	// The upload may do this beside us: the block is its own.
-	b := http2.AppendStatus(nil, status)
-	if err := a.s.Interim(appendBlock(b, &answer{fields: fields, hops: &h}, http2.AppendField)); err != http2.ErrBusy {
+	if err := a.s.Interim(b); err != http2.ErrBusy {
 		return err
 	}
 	return nil // the final head was faster: it stands in begun, which is not ours to read
@@ -36,18 +26,11 @@ func (a *answerer2) interim(status int, fields []Field) error {
 func (a *answerer2) begin(h *answer) error {
 	a.begun = true
 	a.x.line.status = h.status
-	b := http2.AppendStatus(a.block[:0], h.status)
-	b = appendBlock(b, h, http2.AppendField)
-	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
-		var room [20]byte
-		b = http2.AppendField(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
-	}
+	b := appendHead(a.block[:0], h, http2.AppendStatus, http2.AppendField)
 	a.block = b
 	a.ended = h.none
 	return a.s.Head(b, h.none)
 }
-
-var nameContentLength = []byte("content-length")
 
 func (a *answerer2) write(p []byte) error {
 	if len(p) == 0 {

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"net/http"
-	"strconv"
 	"time"
 
 	"skein/internal/sock"
@@ -22,15 +20,11 @@ type answerer3 struct {
 }
 
 func (a *answerer3) interim(status int, fields []Field) error {
-	if status == http.StatusSwitchingProtocols { // which HTTP/3 does not know (RFC 9114 section 4.5)
+	b := interimHead(status, fields, http3.AppendStatus, http3.AppendField)
+	if b == nil {
 		return nil
 	}
-	var h hops
-	if !h.collect(fields) {
-		return nil
-	}
-	// The upload may do this beside us: the block is its own.
-	if err := a.s.Interim(appendBlock(http3.AppendStatus(nil, status), &answer{fields: fields, hops: &h}, http3.AppendField)); err != http3.ErrBusy {
+	if err := a.s.Interim(b); err != http3.ErrBusy {
 		return err
 	}
 	return nil // the final head was faster: it stands in begun, which is not ours to read
@@ -39,11 +33,7 @@ func (a *answerer3) interim(status int, fields []Field) error {
 func (a *answerer3) begin(h *answer) error {
 	a.begun = true
 	a.x.line.status = h.status
-	b := appendBlock(http3.AppendStatus(a.block[:0], h.status), h, http3.AppendField)
-	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
-		var room [20]byte
-		b = http3.AppendField(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
-	}
+	b := appendHead(a.block[:0], h, http3.AppendStatus, http3.AppendField)
 	a.block = b
 	if err := a.s.Head(b); err != nil {
 		return err

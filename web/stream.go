@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,8 +165,36 @@ func (b *bodyStream) trailers() []Field {
 	return out
 }
 
-// appendBlock writes the fields of an answer's head by add, which knows the version's encoding, as appendAnswer does for HTTP/1.
-func appendBlock(b []byte, h *answer, add func(b, name, value []byte) []byte) []byte {
+// The encodings of HTTP/2 and HTTP/3 differ in how they write a status and a field, and in nothing else that a head needs.
+type (
+	statusAppender func(b []byte, status int) []byte
+	fieldAppender  func(b, name, value []byte) []byte
+)
+
+var nameContentLength = []byte("content-length")
+
+// appendHead writes the head of an answer.
+func appendHead(b []byte, h *answer, status statusAppender, add fieldAppender) []byte {
+	b = appendBlock(status(b, h.status), h, add)
+	if h.length >= 0 && h.status >= 200 && h.status != http.StatusNoContent {
+		var room [20]byte
+		b = add(b, nameContentLength, strconv.AppendInt(room[:0], h.length, 10))
+	}
+	return b
+}
+
+// interimHead is the head of a 1xx answer; nil if it goes no further: neither version knows 101 (RFC 9113 section 8.6, RFC 9114
+// section 4.5). The upload may send one beside the answer, so that the bytes are its own.
+func interimHead(code int, fields []Field, status statusAppender, add fieldAppender) []byte {
+	var h hops
+	if code == http.StatusSwitchingProtocols || !h.collect(fields) {
+		return nil
+	}
+	return appendBlock(status(nil, code), &answer{fields: fields, hops: &h}, add)
+}
+
+// appendBlock writes the fields of an answer's head as appendAnswer does for HTTP/1.
+func appendBlock(b []byte, h *answer, add fieldAppender) []byte {
 	for i := range h.fields {
 		if f := &h.fields[i]; h.passes(f) {
 			b = add(b, f.Name, f.Value)
@@ -178,7 +207,7 @@ func appendBlock(b []byte, h *answer, add func(b, name, value []byte) []byte) []
 }
 
 // appendLines writes complete lines of ours, which are kept as HTTP/1 has them, as fields.
-func appendLines(b, lines []byte, add func(b, name, value []byte) []byte) []byte {
+func appendLines(b, lines []byte, add fieldAppender) []byte {
 	for name, value := range http1.Lines(lines) {
 		b = add(b, name, value)
 	}

@@ -206,14 +206,10 @@ func (b *below) RemoteAddr() net.Addr               { return net.TCPAddrFromAddr
 
 // LocalAddr is asked for rarely, by those who choose a certificate by it.
 func (b *below) LocalAddr() net.Addr {
-	var a net.Addr = &net.TCPAddr{}
 	if n, ok := b.stream.(net.Conn); ok {
 		return n.LocalAddr()
 	}
-	if b.fd >= 0 {
-		a = localAddr(b.fd)
-	}
-	return a
+	return net.TCPAddrFromAddrPort(b.c.Local())
 }
 
 // SyscallConn gives [Conn.control] the descriptor.

@@ -1,7 +1,6 @@
 package sock
 
 import (
-	"net"
 	"os"
 	"syscall"
 	"unsafe"
@@ -72,20 +71,6 @@ func closeFD(fd int) error {
 		return os.NewSyscallError("close", e)
 	}
 	return nil
-}
-
-// localAddr is the address that a socket is bound to.
-func localAddr(fd int) net.Addr {
-	sa, err := unix.Getsockname(fd)
-	if err == nil {
-		switch a := sa.(type) {
-		case *unix.SockaddrInet4:
-			return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
-		case *unix.SockaddrInet6:
-			return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
-		}
-	}
-	return &net.TCPAddr{}
 }
 
 func closeWrite(fd int) error { return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_WR)) }

@@ -3,7 +3,6 @@
 package sock
 
 import (
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -22,11 +21,10 @@ func quiet(int) bool { return true }
 // ended is never asked here: the plain path sees each end.
 func ended(int) bool { return false }
 
-func adopt(int) *os.File     { return nil }
-func localAddr(int) net.Addr { return &net.TCPAddr{} }
-func closeFD(int) error      { return syscall.ENOSYS }
-func closeWrite(int) error   { return syscall.ENOSYS }
-func linger0(int) error      { return syscall.ENOSYS }
+func adopt(int) *os.File   { return nil }
+func closeFD(int) error    { return syscall.ENOSYS }
+func closeWrite(int) error { return syscall.ENOSYS }
+func linger0(int) error    { return syscall.ENOSYS }
 
 // watch does nothing here: a client that left is noticed when the answer is written.
 type watch struct{}
