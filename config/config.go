@@ -23,6 +23,7 @@ type Config struct {
 	TLS     []*TLS    // those that blocks of this node use
 	Admin   Admin
 	Log     Log
+	VIPs    []*VIP // only the blocks placed on this node
 
 	Warnings []Problem // what `skein check` says about a file that is right but doubtful
 }

@@ -43,6 +43,10 @@ func house() []floor {
 			reason:   "the configuration is plain data for everybody, and what needs root is wrapped for everybody; neither may know who uses it",
 		},
 		{
+			packages: []string{"vip/speaker"},
+			reason:   "it is a process of its own that must be on time: it must not drag the balancer in",
+		},
+		{
 			packages: []string{"pool"},
 			reason:   "the kernel that all chapters share knows no algorithm, no check and no protocol",
 		},
