@@ -115,17 +115,20 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Run works until ctx ends or a service breaks. Services that serve visitors end first and finish their work while the
-// supporting ones (health, drains, the admin socket) still run.
+// Run works until ctx ends or a service breaks. Virtual addresses are handed over first, while everything still works. Then
+// services that serve visitors end and finish their work while the supporting ones (health, drains, the admin socket) still
+// run.
 func (e *Engine) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	work, stopWork := context.WithCancel(background)
+	defer stopWork()
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	e.running.Store(&running{front, stopFront})
 
 	support := e.start(background, e.parts.support, stopFront)
-	services := e.start(front, e.parts.services, stopFront)
+	services := e.start(work, e.parts.services, stopFront)
 	if e.takeOver(front) {
 		c := e.live.Load().config
 		e.log.Info("started", "version", e.o.Version, "pid", os.Getpid(), "node", c.Node, "file", c.File, "hash", short(c.Hash), "open_files", openFiles())
@@ -140,7 +143,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	} else {
 		e.notify("STOPPING=1")
 		e.log.Info("stopping: running requests are finished first")
+		// Visitors come to our addresses until another node has them.
+		e.parts.handOver(background)
 	}
+	stopWork()
 	err := services.wait()
 	stop()
 	err = errors.Join(err, support.wait())

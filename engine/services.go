@@ -31,6 +31,8 @@ type parts struct {
 	services []part
 	drained  func(server string) bool
 	reopen   func() error
+	// handOver gives the virtual addresses of this node to another one, before a stop.
+	handOver func(context.Context)
 	// Of an upgrade: the end of the elder's admin API and of its writing of state, and the heir's first reading of it.
 	letGo  func()
 	freeze func()
@@ -81,11 +83,12 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		services: []part{
 			{"web", sites},
 		},
-		drained: drains.Drained,
-		reopen:  sites.Reopen,
-		letGo:   control.LetGo,
-		freeze:  drains.Freeze,
-		thaw:    drains.Thaw,
+		drained:  drains.Drained,
+		reopen:   sites.Reopen,
+		handOver: func(context.Context) {},
+		letGo:    control.LetGo,
+		freeze:   drains.Freeze,
+		thaw:     drains.Thaw,
 	}, nil
 }
 
