@@ -16,7 +16,8 @@ type VIP struct {
 	Version      int            // of VRRP, 2 or 3
 	Interval     time.Duration  // between two advertisements
 	Nodes        []VIPNode      // in the order of the file; this node is one of them
-	Unicast      bool           // advertisements go to the nodes' addresses; false is the multicast group
+	Unicast4     bool           // advertisements for the IPv4 addresses go to the nodes' own addresses; false is the multicast group
+	Unicast6     bool           // the same for the IPv6 addresses; true only if every node has an own address of that family
 	Password     Secret         // of version 2, at most 8 bytes count; empty is none
 	Checksum     string         // of version 3 over IPv4: auto, pseudo-header, rfc9568
 	Preempt      bool           // a node of higher priority takes the addresses back
