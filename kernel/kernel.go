@@ -1,10 +1,12 @@
 // Package kernel wraps what needs privileges: network interfaces and their addresses, ARP and neighbor discovery, VRRP sockets,
 // echo requests, the list of TCP connections.
 //
-// Start at [Net]. Every method works in the network namespace of the calling process. [Fake] is a network in memory with the
-// same methods, for tests.
+// Start at [Net]. Every method works in the network namespace of the calling thread, which is that of the process unless
+// somebody locked the thread and changed it (tests do); a socket stays in the namespace where it was opened. [Fake] is a
+// network in memory with the same methods, for tests.
 //
-// It decides nothing: it knows neither virtual routers nor nodes.
+// It decides nothing: it knows neither virtual routers nor nodes. On systems other than Linux everything that needs the
+// kernel fails with [errors.ErrUnsupported], so that programs which do not use it build everywhere.
 package kernel
 
 import (
@@ -14,10 +16,41 @@ import (
 
 // Link is a network interface.
 type Link struct {
-	Index    int
-	Name     string
-	MAC      net.HardwareAddr
-	MTU      int
-	Up       bool // it is switched on and has a carrier
+	Index int
+	Name  string
+	MAC   net.HardwareAddr
+	MTU   int
+	Up    bool // it is switched on and has a carrier
+	// Prefixes are its addresses with their lengths, IPv4 before IPv6, in the kernel's order. An IPv6 address that is not
+	// known to be unique yet (tentative) or that another machine has (duplicate) is missing: it can be no source. Watch
+	// tells when that changes.
 	Prefixes []netip.Prefix
+}
+
+// VRRPOptions say what a [VRRPSocket] hears and how it speaks. The family is that of Source.
+type VRRPOptions struct {
+	Link   string     // everything comes and goes here
+	Source netip.Addr // address of the link that packets leave from; IPv6 over multicast: a link-local one
+	// Multicast hears the group of VRRP (224.0.0.18, ff02::12), otherwise what is sent to Source. Never both, as a
+	// router that is set up for one must not obey the other.
+	Multicast bool
+}
+
+// VRRPSocket sends and receives messages of IP protocol 112. One goroutine may receive while others send and close.
+type VRRPSocket interface {
+	// Send sends one message, with TTL 255.
+	Send(dst netip.Addr, payload []byte) error
+	// Receive blocks for the next message, without its IP header; what does not fit in b is cut off. After Close the error is
+	// [net.ErrClosed]; after any other error it may be called again.
+	Receive(b []byte) (n int, src, dst netip.Addr, ttl int, err error)
+	Close() error
+}
+
+// EchoSocket sends echo requests and receives replies, to anybody's requests of this machine: the caller knows its own by their
+// id. One goroutine may receive while others send and close.
+type EchoSocket interface {
+	Send(dst netip.Addr, id, seq uint16) error
+	// Receive blocks for the next reply. After Close the error is [net.ErrClosed].
+	Receive() (src netip.Addr, id, seq uint16, err error)
+	Close() error
 }
