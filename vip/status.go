@@ -1,0 +1,136 @@
+package vip
+
+import (
+	"net/netip"
+	"time"
+
+	"skein/vip/speaker"
+	"skein/vip/vrrp"
+)
+
+// Status is what an administrator may know of all virtual addresses of this node.
+type Status struct {
+	VIPs    []VIPStatus // in the order of the file; those placed on this node
+	Speaker SpeakerStatus
+}
+
+// SpeakerStatus is the process that speaks VRRP. It is the zero value on a node without vips.
+type SpeakerStatus struct {
+	PID      int    // 0: none runs
+	Restarts uint64 // how often one had to be replaced because it had died or was silent
+	Realtime bool   // its threads have real-time priority
+	Error    string // why none runs, or what it could not do of its configuration; "" is fine
+
+	// Beats say to the speaker that this process lives, one each [speaker.BeatEvery].
+	Beats     uint64
+	BeatsLate uint64        // those that were late by more than one period
+	BeatMax   time.Duration // the latest one's delay
+}
+
+// VIPStatus is one vip block.
+type VIPStatus struct {
+	Name      string
+	Group     string         // "" is none
+	Addresses []netip.Prefix // in the order of the file
+	Interface string
+	RouterID  int
+	Version   int
+	Interval  time.Duration
+
+	State    vrrp.State // the worst of all that is owned together: master is only what is master as a whole
+	Reason   string     // of that state
+	Since    time.Time
+	Priority uint8      // what this node advertises, or would
+	Master   netip.Addr // who advertises if this node does not; invalid if nobody is heard, or this node is the master
+	Isolated bool       // cut off from the other nodes and the witnesses: owns nothing
+
+	Fitness       speaker.Fitness
+	FitnessReason string // "" with fit
+
+	Nodes       []NodeStatus // in the order of the file
+	Families    []FamilyStatus
+	Transitions []Transition // the last 20, the oldest first
+	Checks      []CheckStatus
+	Notify      *NotifyStatus   // nil without a command
+	Handover    *HandoverStatus // the one under way, or the last; nil before any
+	Handovers   map[string]uint64
+}
+
+// NodeStatus is one node that may own a vip.
+type NodeStatus struct {
+	Name     string
+	Host     string
+	Priority int // while it serves
+	Self     bool
+}
+
+// FamilyStatus is the virtual router of one address family.
+type FamilyStatus struct {
+	Family    int // 4 or 6
+	Source    netip.Addr
+	Unicast   bool
+	State     vrrp.State
+	Reason    string
+	Since     time.Time
+	Priority  uint8
+	Master    netip.Addr
+	Isolated  bool
+	Held      []netip.Prefix // addresses that are on the interface because of us
+	Reached   []netip.Addr   // of other nodes and witnesses, by echo request
+	Counters  vrrp.Counters  // of this speaker
+	Late      speaker.Late   // how late advertisements have left
+	Became    map[vrrp.State]uint64
+	Heard     bool // the speaker has said something of it; false: the rest is as it was at the start
+	Addresses []netip.Prefix
+}
+
+// Transition is one change of state of one family.
+type Transition struct {
+	Time     time.Time
+	Family   int
+	From, To vrrp.State
+	Reason   string
+}
+
+// CheckStatus is the last result of what decides whether this node is fit: the probe through its own listeners, which has the
+// name "", and the check commands.
+type CheckStatus struct {
+	Name   string
+	Good   bool // after rise and fall
+	Known  bool // it has run at least once
+	Last   time.Time
+	Took   time.Duration
+	Error  string // of the last run; "" if it was good
+	Streak int    // runs with the same result as the last one
+}
+
+// NotifyStatus is the last run of the notify command.
+type NotifyStatus struct {
+	Running bool
+	State   vrrp.State // that it was told
+	Last    time.Time
+	Took    time.Duration
+	Error   string // "" if it was good
+	Runs    uint64
+	Failed  uint64
+	Skipped uint64 // changes that newer ones have overtaken
+}
+
+// Results of a planned handover, the keys of [VIPStatus.Handovers].
+const (
+	HandoverClean     = "clean"     // nobody was cut off
+	HandoverCut       = "cut"       // connections were left when its time was over
+	HandoverCancelled = "cancelled" // the node was made ready again
+	HandoverFailed    = "failed"    // the speaker did not let go
+)
+
+// HandoverStatus is one planned handover.
+type HandoverStatus struct {
+	Running bool
+	Step    string // leaving, holding, yielding, done
+	Began   time.Time
+	Took    time.Duration // 0 while it runs
+	Reason  string
+	Left    int    // connections to the addresses now, or at its end
+	Result  string // one of the Handover constants; "" while it runs
+}
