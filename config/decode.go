@@ -25,6 +25,8 @@ type decoder struct {
 	certs   map[string]*certified
 	acme    *ACME // wherever it is used; nil without the block
 	sends   []sender
+	ranked  map[*block][]vipNode       // nodes of vip blocks that were read
+	sets    map[*block]map[string]bool // the nodes of a block; nil is every node
 	members int
 	// suggestions counts those looked for, see maxSuggestions.
 	suggestions int

@@ -184,6 +184,12 @@ func (r *report) warn(rng hcl.Range, summary, detail string, args ...any) {
 	r.add(SeverityWarning, rng, summary, detail, args...)
 }
 
+// warnHidden is warn for such a place.
+func (r *report) warnHidden(rng hcl.Range, summary, detail string, args ...any) {
+	r.warn(rng, summary, detail, args...)
+	r.problems[len(r.problems)-1].hide = true
+}
+
 func (r *report) add(severity string, rng hcl.Range, summary, detail string, args ...any) {
 	if rng.Start.Line < 1 {
 		start := hcl.InitialPos

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,7 @@ func exampleSecrets(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, s := range map[string]string{
-		"eab": "c2VjcmV0", "db": "password", "tickets": strings.Repeat("new", 20), "tickets-old": strings.Repeat("old", 20),
+		"eab": "c2VjcmV0", "vrrp": "password", "db": "password", "tickets": strings.Repeat("new", 20), "tickets-old": strings.Repeat("old", 20),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(s), 0o600); err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func TestExamplesLoad(t *testing.T) {
 
 // samePlaces ignores what two files can never have in common.
 func samePlaces() cmp.Option {
-	return cmp.Options{cmpopts.IgnoreTypes(Pos{}), cmpopts.IgnoreFields(Config{}, "File", "Hash", "Warnings"), cmpopts.EquateEmpty()}
+	return cmp.Options{cmpopts.IgnoreTypes(Pos{}), cmpopts.IgnoreFields(Config{}, "File", "Hash", "Warnings"), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 }
 
 func TestJSONTwin(t *testing.T) {
@@ -185,7 +186,7 @@ func TestDefaults(t *testing.T) {
 				return block(path+".request_headers", "request_headers", "") + block(path+".response_headers", "response_headers", "")
 			}
 		}
-		return in[""] + "\nservers = { a = \"10.0.0.9\" }\n" + block("server", `server "a"`, "") +
+		return in[""] + "\nservers = { a = \"10.0.0.9\", b = \"10.0.0.10\" }\n" + block("server", `server "a"`, "") +
 			block("pool", `pool "web"`, pool+
 				block("pool.tls", "tls", "")+block("pool.sticky", "sticky", "domain = \"example.com\"\n")+block("pool.check", "check", check)+
 				block("pool.eject", "eject", "")+block("pool.retry", "retry", "")+block("pool.timeouts", "timeouts", "")) +
@@ -195,6 +196,8 @@ func TestDefaults(t *testing.T) {
 				block("http.limits", "limits", "")+block("http.timeouts", "timeouts", "")+
 				block("http.route", `route "/a"`, headers("http.route")+block("http.route.files", "files", routeFiles)+block("http.route.compress", "compress", "")+
 					block("http.route.timeouts", "timeouts", "idle = \"1s\"\n"))) +
+			block("vip", `vip "front"`, "address = \"10.0.0.99/24\"\nnodes = [server.a, server.b]\n"+block("vip.probe", "probe", "")+
+				block("vip.check", `check "link"`, "command = \"/bin/true\"\n")) +
 			block("admin", "admin", "") + block("log", "log", "")
 	}
 	// An empty list would mean something else than a missing key in the first two, so the language refuses it there.
@@ -207,19 +210,19 @@ func TestDefaults(t *testing.T) {
 			if k.Default == "" || slices.Contains(written, path) || b.Path == "" || b.Path == "region" {
 				continue
 			}
-			want, err := Parse("a.hcl", []byte(wrap(b.Path, "# nothing")), Options{})
+			want, err := Parse("a.hcl", []byte(wrap(b.Path, "# nothing")), Options{Node: "a"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if path == "pool.key" { // it needs another policy
 				base := wrap(b.Path, k.Name+" = "+k.Default)
 				base = strings.Replace(base, k.Name+" = "+k.Default, "", 1)
-				if want, err = Parse("a.hcl", []byte(base), Options{}); err != nil {
+				if want, err = Parse("a.hcl", []byte(base), Options{Node: "a"}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			src := wrap(b.Path, k.Name+" = "+k.Default)
-			got, err := Parse("a.hcl", []byte(src), Options{})
+			got, err := Parse("a.hcl", []byte(src), Options{Node: "a"})
 			if err != nil {
 				t.Errorf("%s = %s:\n%v", path, k.Default, err)
 				continue

@@ -33,7 +33,7 @@ func (b *Block) key(name string) *Key {
 func Language() []Block {
 	var out []Block
 	for _, part := range [][]Block{
-		fileBlocks(), poolBlocks(), memberTLSBlocks(), acmeBlocks(), tlsBlocks(), httpBlocks(), frontBlocks(), routeBlocks(), adminBlocks(), logBlocks(),
+		fileBlocks(), poolBlocks(), memberTLSBlocks(), acmeBlocks(), tlsBlocks(), httpBlocks(), frontBlocks(), routeBlocks(), vipBlocks(), adminBlocks(), logBlocks(),
 	} {
 		out = append(out, part...)
 	}
@@ -51,7 +51,7 @@ func languageByPath() map[string]*Block {
 
 func fileBlocks() []Block {
 	return []Block{
-		{Path: "", Blocks: []string{"region", "server", "pool", "acme", "tls", "http", "admin", "log"}, Keys: []Key{
+		{Path: "", Blocks: []string{"region", "server", "pool", "acme", "tls", "http", "vip", "admin", "log"}, Keys: []Key{
 			{"servers", "object of addresses", "", "Names of servers and their addresses, for a file without regions: an IP address or host name, with a port if it has one of its own, or a unix socket as `\"unix:/run/app.sock\"`."},
 			{"state", "path", "", "Directory for what must survive a restart. Without it `/var/lib/skein` for root, else `$XDG_STATE_HOME/skein` or `~/.local/state/skein`."},
 		}},

@@ -223,13 +223,14 @@ func (d *decoder) file(root *body) *Config {
 	c := &Config{File: d.name}
 	d.readServers(root, c)
 	c.State = root.filePath("state", d.statePath())
-	https := root.all("http")
-	placed := d.place(https, c)
+	https, vips := root.all("http"), root.all("vip")
+	placed := d.place(slices.Concat(https, vips), c)
 	d.namePools(root.all("pool"))
 	d.nameTLS(root.all("tls"))
 	acme := root.one("acme")
 	d.readACME(acme, https, placed, c)
 	blocks := d.readHTTP(https, placed, c)
+	moving := d.readVIPs(vips, placed[len(https):], c)
 	d.readPools(root.all("pool"), c)
 	d.readTLS(root.all("tls"), c)
 	for _, p := range blocks {
@@ -242,8 +243,13 @@ func (d *decoder) file(root *body) *Config {
 	c.Log = d.readLog(root.one("log"))
 	d.listeners(blocks, root.one("admin"), c.Admin)
 	d.acmePort(acme, blocks, c)
-	d.loops(blocks)
-	if len(https) == 0 && d.errors == 0 {
+	d.loops(blocks, c.VIPs)
+	d.vipListeners(blocks, moving)
+	switch {
+	case len(https) > 0 || d.errors > 0:
+	case len(vips) > 0:
+		d.warn(root.at, "Nothing listens", "The file has no http block: the addresses of its vips move between the nodes, but Skein serves nothing on them.")
+	default:
 		d.warn(root.at, "Nothing to do", "The file has no http block, so nothing listens.")
 	}
 	return c

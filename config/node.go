@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// One file serves many nodes. A block with `nodes` is placed on those, one without on every node. This file finds out
-// which node this is and which blocks are placed on it.
+// One file serves many nodes. A block with `nodes` is placed on those, one without on every node (a vip always has them,
+// ranked). This file finds out which node this is and which blocks are placed on it.
 
 const noNode = "This machine is no node of the file"
 
@@ -19,11 +19,11 @@ func isNoNode(p Problem) bool { return p.Summary == noNode }
 // place finds this node and returns which of the blocks are placed on it. It also sets whether their env, file and secret
 // are judged.
 func (d *decoder) place(blocks []*block, c *Config) []bool {
-	sets := make([]map[string]bool, len(blocks)) // nil is every node
+	d.sets = make(map[*block]map[string]bool, len(blocks))
 	var first *attr
-	for i, b := range blocks {
+	for _, b := range blocks {
+		d.sets[b] = d.nodesOf(b)
 		if a := b.attrs["nodes"]; a != nil {
-			sets[i] = d.nodes(b.body)
 			if first == nil || a.at.Start.Byte < first.at.Start.Byte {
 				first = a
 			}
@@ -39,10 +39,25 @@ func (d *decoder) place(blocks []*block, c *Config) []bool {
 	}
 	placed := make([]bool, len(blocks))
 	for i, b := range blocks {
-		placed[i] = sets[i] == nil || sets[i][node]
+		placed[i] = d.sets[b] == nil || d.sets[b][node]
 		b.scope.elsewhere = !placed[i] || d.o.Elsewhere
 	}
 	return placed
+}
+
+// nodesOf returns the names of the nodes that a block is placed on; nil is every node.
+func (d *decoder) nodesOf(b *block) map[string]bool {
+	switch {
+	case b.kind == "vip":
+		set := map[string]bool{}
+		for _, n := range d.vipNodes(b) {
+			set[n.Name] = true
+		}
+		return set
+	case b.attrs["nodes"] == nil:
+		return nil
+	}
+	return d.nodes(b.body)
 }
 
 // nodes reads the key of that name: the names of all nodes that it means.
@@ -138,7 +153,8 @@ func (d *decoder) findNode(c *Config) (name, problem string) {
 	return "", fmt.Sprintf("The file places blocks on nodes, but no server is named %q (the host name) or has an address of this machine. Name it in servers = { ... }, or say which one it is: --name NAME", short)
 }
 
-// representatives returns one node for each different set of blocks that are placed on a node.
+// representatives returns one node for each different set of blocks that are placed on a node. A vip on another interface
+// is another block here, as router IDs must differ on one interface.
 func representatives(file string, o Options) []string {
 	src, err := o.read(file, maxFile)
 	if err != nil {
@@ -152,12 +168,13 @@ func representatives(file string, o Options) []string {
 	c := &Config{}
 	d.readServers(root, c)
 	on := map[string][]byte{}
-	for i, b := range root.all("http") {
-		if b.attrs["nodes"] == nil {
-			continue
+	for i, b := range slices.Concat(root.all("http"), root.all("vip")) {
+		var links map[string]link
+		if b.kind == "vip" {
+			links = d.interfaces(b)
 		}
-		for name := range d.nodes(b.body) {
-			on[name] = fmt.Appendf(on[name], "%d ", i)
+		for name := range d.nodesOf(b) {
+			on[name] = fmt.Appendf(on[name], "%d %s ", i, links[name].name)
 		}
 	}
 	seen := map[string]bool{}

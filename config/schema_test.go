@@ -83,6 +83,8 @@ func schemaType(t *testing.T, kind string) schema {
 		return schema{"type": []string{"boolean", "string"}}
 	case "text or list", "text, reference or list", "list of servers", "list of references":
 		return list
+	case "text or object of texts":
+		return schema{"type": []string{"string", "object"}, "additionalProperties": text}
 	case "object of addresses", "object of texts", "object of paths":
 		return schema{"type": "object", "additionalProperties": text}
 	case "object of numbers":

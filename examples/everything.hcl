@@ -303,6 +303,65 @@ http "cache" {
   pool   = pool.cache
 }
 
+# Addresses that lb1 and lb2 share.
+vip "front" {
+  address = ["203.0.113.10/24", "203.0.113.11/24"]
+  interface = {
+    lb1 = "eth0"
+    lb2 = "ens192"
+  }
+  nodes = [server.lb1, server.lb2]
+  priorities = {
+    lb1 = 200
+    lb2 = 190
+  }
+  router_id      = 10
+  interval       = "100ms"
+  version        = 3
+  unicast        = true
+  checksum       = "auto"
+  preempt        = true
+  preempt_delay  = "30s"
+  start_delay    = "0s"
+  group          = "site"
+  virtual_mac    = false
+  witness        = ["203.0.113.1"]
+  handover       = "30s"
+  notify         = ["/usr/local/bin/vip-moved", "--site", "shop"]
+  notify_timeout = "10s"
+
+  probe {
+    every   = "1s"
+    timeout = "2s"
+    rise    = 2
+    fall    = 3
+  }
+  check "uplink" {
+    command = ["/usr/local/bin/uplink-works"]
+    every   = "2s"
+    timeout = "1s"
+    rise    = 2
+    fall    = 3
+  }
+}
+
+vip "front6" {
+  address   = "2001:db8:0:1::10/64"
+  interface = { lb1 = "eth0", lb2 = "ens192" }
+  nodes     = [server.lb1, server.lb2]
+  group     = "site"
+}
+
+# As an old keepalived has it.
+vip "old" {
+  address   = "198.51.100.10/24"
+  interface = "eth1"
+  nodes     = [server.lb2, server.lb1]
+  version   = 2
+  interval  = "1s"
+  password  = secret("vrrp")
+}
+
 admin {
   socket = "/run/skein/skein.sock"
   listen = "127.0.0.1:9180"
