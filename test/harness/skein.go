@@ -58,20 +58,34 @@ func Args(args ...string) Option { return func(c *exec.Cmd) { c.Args = append(c.
 func Start(t testing.TB, hcl string, opts ...Option) *Skein {
 	t.Helper()
 	s := Launch(t, hcl, opts...)
-	Eventually(t, Patience, "skein serves", func() bool {
+	s.Await()
+	return s
+}
+
+// Await waits until skein serves.
+func (s *Skein) Await() {
+	s.t.Helper()
+	Eventually(s.t, Patience, "skein serves", func() bool {
 		select {
 		case <-s.exited:
-			t.Fatalf("skein ended at its start: %v\n%s", s.err, s.log.tail(100))
+			s.t.Fatalf("skein ended at its start: %v\n%s", s.err, s.log.tail(100))
 		default:
 		}
 		status, _, err := s.get("/healthz")
 		return err == nil && status == http.StatusOK
 	})
-	return s
 }
 
 // Launch is Start without the waiting: skein may refuse the file, or end.
 func Launch(t testing.TB, hcl string, opts ...Option) *Skein {
+	t.Helper()
+	return LaunchIn(t, nil, hcl, opts...)
+}
+
+// LaunchIn is Launch with a place to start the process from: in calls its argument on a thread of a network namespace, say. That
+// thread must last as long as skein shall. The process and its children are then a group of their own, so that they can be
+// signalled together. The admin socket is a file, and is reached from anywhere. A nil in is the test's own place.
+func LaunchIn(t testing.TB, in func(func() error) error, hcl string, opts ...Option) *Skein {
 	t.Helper()
 	binary := Binary(t)
 	dir, err := os.MkdirTemp("", "skein") // not t.TempDir: a socket's path may have 107 bytes, and it holds the test's name
@@ -99,8 +113,12 @@ func Launch(t testing.TB, hcl string, opts ...Option) *Skein {
 		o(s.cmd)
 	}
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: in != nil}
+	start := s.cmd.Start
+	if in != nil {
+		start = func() error { return in(s.cmd.Start) }
+	}
+	if err := start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
