@@ -35,6 +35,7 @@ type Set struct {
 	// What an elder has handed over and nobody has asked for yet.
 	inherited map[string]*os.File
 	routes    map[string][]inheritedRoute
+	holds     []*hold
 }
 
 // NewSet returns a Set without sockets.
@@ -103,7 +104,7 @@ func (s *Set) Open(ctx context.Context, address string) (*Listener, error) {
 func (s *Set) listen(ctx context.Context, address string) (*net.TCPListener, error) {
 	f := s.take(tcpKind + " " + address)
 	if f == nil {
-		lc := net.ListenConfig{KeepAlive: -1, Control: control} // keep-alive is inherited from the listening socket
+		lc := net.ListenConfig{KeepAlive: -1, Control: s.held(control, tcpKind)} // keep-alive is inherited from the listening socket
 		l, err := lc.Listen(ctx, "tcp", address)
 		if err != nil {
 			return nil, err
@@ -122,7 +123,8 @@ func (s *Set) listen(ctx context.Context, address string) (*net.TCPListener, err
 	}
 	raw, err := t.SyscallConn()
 	if err == nil {
-		err = control(family("tcp", t.Addr().(*net.TCPAddr).IP), address, raw) // what this program sets, not what the older one did
+		// What this program sets, not what the older one did: a filter that it still holds visitors with among it.
+		err = s.held(control, tcpKind)(family("tcp", t.Addr().(*net.TCPAddr).IP), t.Addr().String(), raw)
 	}
 	if err != nil {
 		_ = t.Close()

@@ -55,7 +55,7 @@ func (s *Set) OpenPacket(ctx context.Context, address string) (*Packet, error) {
 func (s *Set) listenPacket(ctx context.Context, address string) (*net.UDPConn, error) {
 	f := s.take(udpKind + " " + address)
 	if f == nil {
-		lc := net.ListenConfig{Control: controlPacket}
+		lc := net.ListenConfig{Control: s.held(controlPacket, udpKind)}
 		c, err := lc.ListenPacket(ctx, "udp", address)
 		if err != nil {
 			return nil, err
@@ -71,6 +71,14 @@ func (s *Set) listenPacket(ctx context.Context, address string) (*net.UDPConn, e
 	if !ok {
 		_ = c.Close()
 		return nil, errors.New("the socket that was handed over is not of UDP")
+	}
+	raw, err := u.SyscallConn()
+	if err == nil {
+		err = s.filter(raw, address, ipOf(u.LocalAddr()), udpKind) // the elder may still hold visitors
+	}
+	if err != nil {
+		_ = u.Close()
+		return nil, err
 	}
 	return u, nil
 }
