@@ -1,4 +1,3 @@
-// Package vrrp is the wire format and the state machine of VRRP, versions 2 and 3.
 package vrrp
 
 import (
@@ -20,19 +19,20 @@ type Settings struct {
 	// Floor: a master that advertises less than this does not serve visitors (but serves them better than nobody). A backup
 	// of at least Floor takes over from it within the skew time, Preempt or not. 0 is no such rule.
 	Floor        uint8         `json:"floor,omitempty"`
-	Preempt      bool          `json:"preempt"`
+	Preempt      bool          `json:"preempt"` // an owner always does
 	PreemptDelay time.Duration `json:"preempt_delay,omitempty"`
 	StartDelay   time.Duration `json:"start_delay,omitempty"`
 	Password     string        `json:"password,omitempty"` // version 2: PASS authentication, the first 8 bytes count; "" is none
 	Checksum     Checksum      `json:"checksum,omitempty"`
 }
 
-// Checksum is how the checksum of version 3 over IPv4 is made: RFC 5798 was read in two ways.
+// Checksum is how the checksum of version 3 over IPv4 is made: RFC 5798 was read in two ways. It decides only what is sent. Both
+// are taken whatever it is, as a peer that is not understood would be a second master.
 type Checksum string
 
 // The kinds of checksum.
 const (
-	// Auto takes both. It sends with the pseudo-header, or as the peer does that was heard last.
+	// Auto sends with the pseudo-header, or as the peer does that was heard last.
 	Auto         Checksum = "auto"
 	PseudoHeader Checksum = "pseudo-header" // as keepalived by default, and as over IPv6
 	RFC9568      Checksum = "rfc9568"       // without it, as RFC 9568 section 5.2.8 has it, Cisco and Juniper
@@ -59,6 +59,9 @@ type Snapshot struct {
 	Link     string        `json:"link"` // as the user of this package names it
 	IPv6     bool          `json:"ipv6,omitempty"`
 	State    State         `json:"state"`
+	Priority uint8         `json:"priority"` // effective
+	Since    Time          `json:"since"`
+	Reason   string        `json:"reason"`
 	Deadline Time          `json:"deadline"` // of the running timer
 	Sent     Time          `json:"sent"`     // the last advertisement
 	Learned  time.Duration `json:"learned"`  // the master's interval
