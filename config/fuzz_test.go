@@ -33,6 +33,8 @@ func FuzzParse(f *testing.F) {
 		add(a.Files[0].Data)
 	}
 	add([]byte(`{"http": {"a": {"listen": ":80", "servers": ["${server.a}"], "route": [{"/x": {}}]}}, "servers": {"a": "${env(\"X\")}"}}`))
+	add([]byte(`{"servers": {"a": "10.0.0.1", "b": "10.0.0.2"}, "vip": {"v": {"address": ["10.0.0.9/24", "fd00::9"], "nodes": ["${server.a}", "${server.b}"],
+		"interface": {"a": "eth0", "b": "eth1"}, "priorities": {"a": 255, "b": 40}, "check": {"c": {"command": ["/bin/true"]}}, "probe": {"rise": 1}}}}`))
 	f.Fuzz(func(t *testing.T, src []byte, asJSON bool) {
 		name := "a.hcl"
 		if asJSON {

@@ -136,6 +136,7 @@ func (d *decoder) readVIPs(blocks []*block, placed []bool, c *Config) []*placedV
 		all = append(all, p)
 	}
 	d.vipAddresses(all)
+	d.movingWitnesses(all)
 	d.routerIDs(all, c.Node)
 	d.vipGroups(all)
 	return all
@@ -147,7 +148,7 @@ func (d *decoder) readVIP(b *block, node string, own map[netip.Addr]*Server) *pl
 	v := &VIP{
 		Name:         b.label,
 		Pos:          b.pos(),
-		Version:      3,
+		Version:      b.count("version", 3, 2, 3),
 		Checksum:     b.choice("checksum", "auto", "auto", "pseudo-header", "rfc9568"),
 		Preempt:      b.flag("preempt", true),
 		PreemptDelay: b.time("preempt_delay", 0, 0, maxVIPDelay),
@@ -160,12 +161,6 @@ func (d *decoder) readVIP(b *block, node string, own map[netip.Addr]*Server) *pl
 		Checks:       d.readVIPChecks(b),
 	}
 	p := &placedVIP{VIP: v, block: b}
-	switch n := b.count("version", 3, 0, 255); n {
-	case 2, 3:
-		v.Version = n
-	default:
-		d.fail(b.where("version"), "Unknown version", "version is 3, or 2 for neighbours that know nothing newer, not %d.", n)
-	}
 	d.readVIPAddresses(p, own)
 	d.readInterval(p)
 	d.readVIPNodes(p, node)
@@ -192,15 +187,15 @@ func (d *decoder) readVIP(b *block, node string, own map[netip.Addr]*Server) *pl
 func (d *decoder) readInterval(p *placedVIP) {
 	v, step, low, high := p.VIP, 10*time.Millisecond, 10*time.Millisecond, 40950*time.Millisecond
 	v.Interval = 100 * time.Millisecond
-	words := "from 10ms to 40.95s in steps of 10ms"
+	words := "has 10ms to 40.95s in steps of 10ms"
 	if v.Version == 2 {
 		v.Interval, step, low, high = time.Second, time.Second, time.Second, 255*time.Second
-		words = "from 1s to 255s in whole seconds; shorter ones need version 3"
+		words = "has whole seconds from 1s to 255s; shorter intervals need version = 3"
 	}
 	def := v.Interval
 	v.Interval = p.time("interval", def, 0, 1000*24*time.Hour)
 	if v.Interval < low || v.Interval > high || v.Interval%step != 0 {
-		d.fail(p.where("interval"), "Interval not possible", "The interval of VRRP version %d is %s, not %s.", v.Version, words, p.value("interval").show())
+		d.fail(p.where("interval"), "Interval not possible", "%s is no interval of VRRP version %d, which %s.", p.value("interval").show(), v.Version, words)
 		v.Interval = def
 	}
 }

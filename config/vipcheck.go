@@ -77,7 +77,11 @@ func (d *decoder) command(b *block, key string) []string {
 		case i == 0:
 			st, err := os.Stat(v.text)
 			if d.o.ReadFile == nil && !b.scope.elsewhere && (err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0) {
-				d.warn(v.at, "Program not there", "%s is no program that can be run.", v.show())
+				effect := "nobody is notified"
+				if key == "command" {
+					effect = "the check fails, and this node owns the addresses only if no other can"
+				}
+				d.warn(v.at, "Program not there", "%s is no program that can be run. Until it is, %s.", v.show(), effect)
 			}
 		}
 		out = append(out, v.text)

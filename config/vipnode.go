@@ -176,7 +176,7 @@ func (d *decoder) interfaces(b *block) map[string]link {
 			return link{}
 		}
 		if problem := badInterface(v.text); problem != "" {
-			d.fail(v.at, "Not an interface", "%s cannot name an interface: %s. \"ip link\" shows those that a machine has.", v.show(), problem)
+			d.fail(v.at, "Not an interface", "%s cannot name an interface: %s. The command \"ip link\" lists those of a machine; without interface it is the one whose network holds the first address.", v.show(), problem)
 			return link{}
 		}
 		return link{v.text, v.at}
@@ -198,7 +198,7 @@ func (d *decoder) interfaces(b *block) map[string]link {
 func badInterface(s string) string {
 	switch {
 	case s == "":
-		return "it is empty; leave the key out to have the one whose network holds the first address"
+		return "it is empty"
 	case len(s) > 15:
 		return "it is longer than 15 bytes"
 	case s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\v\f\r\u0085\u00a0") || !isPrintable(s):

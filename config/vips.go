@@ -32,6 +32,25 @@ func (d *decoder) vipAddresses(all []*placedVIP) {
 	}
 }
 
+// movingWitnesses refuses an address as a witness that another vip may bring to this very node.
+func (d *decoder) movingWitnesses(all []*placedVIP) {
+	owners := map[netip.Addr]*placedVIP{}
+	for _, p := range all {
+		for _, a := range p.Addresses {
+			owners[a.Addr()] = p
+		}
+	}
+	for _, p := range all {
+		for _, v := range p.texts("witness") {
+			a, _ := netip.ParseAddr(v.text) // what is none was reported
+			if o := owners[a.Unmap()]; o != nil && o != p {
+				d.fail(v.at, "Vip as a witness", "%s is an address of %s (line %d), which moves between nodes, and each node reaches itself. Name a machine that is always there, best the gateway.",
+					v.show(), o.title(), o.labelAt.Start.Line)
+			}
+		}
+	}
+}
+
 // routerIDs refuses two vips of this node that others would take for one: the same router ID and family on one interface
 // (RFC 9568 section 1.7: a virtual router is known by its ID and family on a network).
 func (d *decoder) routerIDs(all []*placedVIP, node string) {
