@@ -101,12 +101,15 @@ func (s *Set) held(control func(network, address string, raw syscall.RawConn) er
 		if err := control(network, address, raw); err != nil {
 			return err
 		}
-		bound := netip.IPv6Unspecified() // ":8080"
-		if strings.HasSuffix(network, "4") {
-			bound = netip.IPv4Unspecified()
-		}
+		var bound netip.Addr
 		if a, err := netip.ParseAddrPort(address); err == nil {
 			bound = a.Addr().Unmap().WithZone("")
+		}
+		// ":8080", but also "0.0.0.0:8080", is what the socket's family makes of it.
+		if !bound.IsValid() || bound.IsUnspecified() {
+			if bound = netip.IPv6Unspecified(); strings.HasSuffix(network, "4") {
+				bound = netip.IPv4Unspecified()
+			}
 		}
 		return s.filter(raw, address, bound, kind)
 	}

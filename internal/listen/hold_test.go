@@ -171,9 +171,14 @@ func echoes(t *testing.T, l *Listener, c net.Conn) {
 // A socket that is opened during a hold has it from its first moment, also without an address in its name.
 func TestHoldOfALaterSocket(t *testing.T) {
 	s := NewSet()
-	release := holdOf(t, s, "127.0.0.2")
-	for _, address := range []string{":0", "0.0.0.0:0", "127.0.0.2:0"} {
+	release := holdOf(t, s, "127.0.0.2", "::1")
+	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "127.0.0.2:0"} {
 		l := open(t, s, address)
+		if ipOf(l.Addr()) == netip.IPv6Unspecified() {
+			if got := knock(t, "::1", portOf(t, l.Addr())); got != "held" {
+				t.Errorf("listen %s, by IPv6: %s, want no answer", address, got)
+			}
+		}
 		if got := knock(t, "127.0.0.2", portOf(t, l.Addr())); got != "held" {
 			t.Errorf("listen %s: %s, want no answer", address, got)
 		}
