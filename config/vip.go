@@ -58,7 +58,7 @@ type VIPCheck struct {
 func vipBlocks() []Block {
 	return []Block{
 		{Path: "vip", Label: "name", Blocks: []string{"probe", "check"}, Keys: []Key{
-			{"address", "text or list", "", "Needed. The addresses, with the length of their network: `\"203.0.113.10/24\"`, IPv4 and IPv6, at most 100. Without a length `/32` or `/128`."},
+			{"address", "text or list", "", "Needed. The addresses, with the length of their network: `\"203.0.113.10/24\"`, IPv4 and IPv6, at most 77 of each and 100 in all. Without a length `/32` or `/128`."},
 			{"interface", "text or object of texts", "", "The network interface: a text, or an object with one for each node, `{ lb1 = \"eth0\", lb2 = \"ens192\" }`. Without it the one whose network holds the first address."},
 			{"nodes", "list of references", "", "Needed. The servers that may own the addresses, the preferred one first; at most 16."},
 			{"priorities", "object of numbers", "", "VRRP priorities of the nodes, 40 to 255, for all of them. Without it 200, 190, 180 and so on, in the order of `nodes`."},
@@ -73,7 +73,7 @@ func vipBlocks() []Block {
 			{"start_delay", "time", "\"0s\"", "How long a node that has just started stays a backup, up to 1000 s."},
 			{"group", "text", "", "Vips with the same group are owned together: all of them by one node, or none."},
 			{"virtual_mac", "bool", "false", "The addresses have the virtual MAC address of VRRP, on an interface of their own."},
-			{"witness", "text or list", "[]", "IP addresses, such as the gateway's, that a node pings: one that reaches neither them nor enough other nodes gives the addresses up. At most 16."},
+			{"witness", "text or list", "[]", "IP addresses, best the gateway's, that each node pings: one that reaches none of them gives the addresses up, unless, of three or more nodes, it reaches a majority (itself included). At most 16."},
 			{"handover", "time", "\"30s\"", "How long a planned handover (`skein drain`, a stop) waits for running requests, up to 1 h."},
 			{"notify", "text or list", "", "Command and its arguments, run at each change of state; an absolute path, no shell."},
 			{"notify_timeout", "time", "\"10s\"", "How long it may run."},

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"skein/vip/vrrp"
 )
 
 const (
@@ -62,6 +64,17 @@ func (d *decoder) readVIPAddresses(p *placedVIP, own map[netip.Addr]*Server) {
 		}
 		seen[a.Addr()] = true
 		p.Addresses, p.addressAt = append(p.Addresses, a), append(p.addressAt, v)
+	}
+	for _, four := range []bool{true, false} {
+		n := 0
+		for _, a := range p.Addresses {
+			if a.Addr().Is4() == four {
+				n++
+			}
+		}
+		if n > vrrp.MaxAddresses {
+			d.fail(p.where("address"), "Too many addresses", "One advertisement has room for %d addresses of a family, this vip has %d. Make several vips with the same group.", vrrp.MaxAddresses, n)
+		}
 	}
 	p.RouterID = 255
 	if len(p.Addresses) > 0 {

@@ -16,7 +16,7 @@ vip "front" {
   address = "10.0.0.10/24"           # what visitors use; nobody's own
   nodes   = [server.lb1, server.lb2] # the preferred owner first
   preempt = false                    # when lb1 is back it waits until lb2 gives the address up: no connection is cut
-  witness = "10.0.0.1"               # the gateway: who reaches neither it nor the other node owns nothing
+  witness = "10.0.0.1"               # the gateway: a node that does not reach it owns nothing
 }
 
 pool "web" {
