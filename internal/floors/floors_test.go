@@ -250,7 +250,7 @@ func TestHouse(t *testing.T) {
 			seen[p] = true
 		}
 	}
-	if got, want := fmt.Sprint(row("web/http1"), row("web")), "1 5"; got != want {
+	if got, want := fmt.Sprint(row("web/http1"), row("web")), "1 6"; got != want {
 		t.Errorf("floors of web/http1 and web = %s, want %s", got, want)
 	}
 }
