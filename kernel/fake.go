@@ -288,4 +288,3 @@ func (f *Fake) changed() {
 		}
 	}
 }
-

@@ -34,6 +34,9 @@ type VRRPOptions struct {
 	// Multicast hears the group of VRRP (224.0.0.18, ff02::12), otherwise what is sent to Source. Never both, as a
 	// router that is set up for one must not obey the other.
 	Multicast bool
+	// MAC is where multicast comes from on Ethernet, if not from the link's own: that of the virtual router. Only the sender
+	// of such frames has a MAC of its own, so nothing but advertisements tells switches where it is.
+	MAC net.HardwareAddr
 }
 
 // VRRPSocket sends and receives messages of IP protocol 112. One goroutine may receive while others send and close.

@@ -1,3 +1,5 @@
+//go:build !linux
+
 package kernel
 
 import (
@@ -12,6 +14,9 @@ type Net struct{}
 
 // New returns a Net whose methods fail with [errors.ErrUnsupported].
 func New() *Net { return &Net{} }
+
+// Close frees nothing.
+func (n *Net) Close() error { return nil }
 
 // Links is for Linux only.
 func (n *Net) Links() ([]Link, error) { return nil, errors.ErrUnsupported }
