@@ -32,21 +32,28 @@ func (g *Group) Configure(now Time, m *Machine, s Settings) (actions []Action, o
 		return g.actions, true
 	}
 	after := m.advert(m.priority)
-	added, removed := without(after.Addresses, before.Addresses), without(before.Addresses, after.Addresses)
 	if !before.equal(&after) || !slices.Equal(old.Peers, m.s.Peers) || old.Checksum != m.s.Checksum {
 		g.advertise(now, m) // a backup must know of a longer interval before it misses us
 	}
-	if len(added) > 0 {
-		g.act(Action{Kind: Own, Machine: m, Addresses: added})
+	if added := g.exchange(m, before.Addresses); len(added) > 0 {
 		for range announceCount {
 			g.act(Action{Kind: Announce, Machine: m, Addresses: added})
 		}
 		m.again.arm(now + announceDelay)
 	}
-	if len(removed) > 0 {
+	return g.actions, true
+}
+
+// exchange owns what is new since the machine had the addresses of before, and disowns what is gone.
+func (g *Group) exchange(m *Machine, before []netip.Addr) (added []netip.Addr) {
+	added = without(m.s.Addresses, before)
+	if len(added) > 0 {
+		g.act(Action{Kind: Own, Machine: m, Addresses: added})
+	}
+	if removed := without(before, m.s.Addresses); len(removed) > 0 {
 		g.act(Action{Kind: Disown, Machine: m, Addresses: removed})
 	}
-	return g.actions, true
+	return added
 }
 
 func (a *Advert) equal(b *Advert) bool {

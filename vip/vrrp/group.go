@@ -201,4 +201,5 @@ func (m *Machine) tickBackup(now Time) {
 		return
 	}
 	m.wants = true
+	m.heard.silent = now-m.heard.at >= downAdverts*m.learned
 }

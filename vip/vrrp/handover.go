@@ -1,5 +1,10 @@
 package vrrp
 
+import (
+	"net/netip"
+	"slices"
+)
+
 // Yield hands over now: a master says priority 0 and becomes a backup that waits as long as any other one of its priority, so that the
 // others go first; if there is none it returns.
 func (g *Group) Yield(now Time, reason string) []Action {
@@ -16,19 +21,23 @@ func (g *Group) Release(now Time) []Snapshot {
 	g.begin(now)
 	var all []Snapshot
 	for _, m := range g.machines {
-		all = append(all, Snapshot{
+		s := Snapshot{
 			Version: m.s.Version, RouterID: m.s.RouterID, IPv6: !m.v4(), State: g.state, Priority: m.priority,
 			Deadline: m.deadline.at, Sent: m.sent, Learned: m.learned, Plain: m.plain,
 			Since: m.since, Reason: m.reason, Counters: m.Counters(),
-		})
+		}
+		if g.state == Master {
+			s.Owned = slices.Clone(m.s.Addresses)
+		}
+		all = append(all, s)
 	}
 	g.state = Initialize
 	return all
 }
 
-// Resume starts where another process has released. A master stays one without a transition: it advertises and announces once, and
-// nothing else happens. If it cannot stay (too much time has gone by, a machine has a fault, a snapshot is missing) the
-// first actions are Disown, as the other process has left the addresses.
+// Resume starts where another process has released. A master stays one without a transition: it advertises and announces once, owns
+// and disowns what the settings have more and less than the other process had, and nothing else happens. If it cannot stay (too
+// much time has gone by, a machine has a fault, a snapshot is missing) everything that the other process has left is disowned.
 //
 // Snapshots belong to the machines in their order, as far as version, router ID and family fit.
 func (g *Group) Resume(now Time, snapshots []Snapshot) []Action {
@@ -36,8 +45,9 @@ func (g *Group) Resume(now Time, snapshots []Snapshot) []Action {
 	if g.state != Initialize {
 		return g.actions
 	}
+	owned := make([][]netip.Addr, len(g.machines))
 	masters, backups := 0, 0
-	for _, m := range g.machines {
+	for i, m := range g.machines {
 		s := m.find(&snapshots)
 		if s == nil {
 			continue
@@ -46,47 +56,58 @@ func (g *Group) Resume(now Time, snapshots []Snapshot) []Action {
 		switch s.State {
 		case Master:
 			masters++
-			m.wants = true // for a moment: it marks those whose addresses are here
+			owned[i] = s.Owned
 		case Backup:
 			backups++
 		}
 	}
-	switch len(g.machines) {
-	case masters:
+	cause := g.faulty()
+	switch {
+	case masters == len(g.machines):
 		g.state = Master
-		g.resumeMaster(now)
-	case backups:
+		g.resumeMaster(now, owned)
+		return g.actions
+	case backups == len(g.machines) && cause == nil:
 		g.state = Backup
-		if m := g.faulty(); m != nil {
-			g.leave(now, Fault, false, m, m.fault)
-		}
-	default:
-		for _, m := range g.machines {
-			if m.wants {
-				g.act(Action{Kind: Disown, Machine: m, Addresses: m.s.Addresses})
-			}
-		}
-		g.start(now, false)
+		return g.actions
+	case backups == len(g.machines):
+		g.state = Backup
+		g.leave(now, Fault, false, cause, cause.fault)
+		return g.actions
 	}
+	for i, m := range g.machines {
+		if len(owned[i]) > 0 {
+			g.act(Action{Kind: Disown, Machine: m, Addresses: owned[i]})
+		}
+	}
+	g.start(now, false)
 	return g.actions
 }
 
-func (g *Group) resumeMaster(now Time) {
-	for _, m := range g.machines {
-		m.wants = false
+func (g *Group) resumeMaster(now Time, owned [][]netip.Addr) {
+	// Whatever makes it leave disowns what is there, which is what the other process had.
+	wanted := make([][]netip.Addr, len(g.machines))
+	for i, m := range g.machines {
+		wanted[i], m.s.Addresses = m.s.Addresses, owned[i]
 	}
-	if g.begin(now); g.state != Master {
-		return // it took too long
-	}
-	if m := g.faulty(); m != nil {
+	g.begin(now) // it may have taken too long
+	if m := g.faulty(); m != nil && g.state == Master {
 		g.leave(now, Fault, true, m, m.fault)
+	} else if m != nil {
+		g.leave(now, Fault, false, m, m.fault)
+	}
+	for i, m := range g.machines {
+		m.s.Addresses = wanted[i]
+	}
+	if g.state != Master {
 		return
 	}
 	for _, m := range g.machines {
 		m.answerable = now
 		g.advertise(now, m)
 	}
-	for _, m := range g.machines {
+	for i, m := range g.machines {
+		g.exchange(m, owned[i])
 		g.announce(m, 1)
 	}
 }

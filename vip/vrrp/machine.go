@@ -40,7 +40,9 @@ type Machine struct {
 type heard struct {
 	from     netip.Addr // the last who advertised, with a priority above 0
 	priority uint8
+	at       Time
 	gaveUp   netip.Addr // who has said priority 0 since
+	silent   bool       // it has not been heard for so long that this machine's time has come
 }
 
 // State is that of the whole group.
@@ -57,7 +59,7 @@ func (m *Machine) Priority() uint8 { return m.priority }
 
 // Master is who advertises, if this machine is a backup; the zero Addr if nobody does.
 func (m *Machine) Master() netip.Addr {
-	if m.group.state != Backup {
+	if m.group.state != Backup || m.heard.silent {
 		return netip.Addr{}
 	}
 	return m.heard.from

@@ -89,7 +89,7 @@ func (m *Machine) backupHears(now Time, src netip.Addr, a *Advert) {
 		m.hurry(now + m.skew())
 		return
 	}
-	m.heard = heard{from: src, priority: a.Priority}
+	m.heard = heard{from: src, priority: a.Priority, at: now}
 	switch {
 	case a.Priority >= m.priority:
 		m.preemptAt.stop()
@@ -140,7 +140,7 @@ func (g *Group) masterHears(now Time, m *Machine, src netip.Addr, a *Advert) {
 		m.priority-- // two owners are a mistake of the configuration; without this both would always begin as master
 	}
 	m.learn(a)
-	m.heard = heard{from: src, priority: a.Priority}
+	m.heard = heard{from: src, priority: a.Priority, at: now}
 	g.leave(now, Backup, false, m, fmt.Sprintf("%v advertises %d", src, a.Priority))
 	if m == g.lead && len(g.machines) > 1 {
 		for _, m := range g.machines {

@@ -54,8 +54,10 @@ type Time = time.Duration
 
 // Snapshot is all that another process needs to go on as if nothing had happened.
 type Snapshot struct {
-	Version  int           `json:"version"`
-	RouterID uint8         `json:"router_id"`
+	Version  int   `json:"version"`
+	RouterID uint8 `json:"router_id"`
+	// Owned are the addresses that were left on the interface; none if the state is not master.
+	Owned    []netip.Addr  `json:"owned,omitempty"`
 	Link     string        `json:"link"` // as the user of this package names it
 	IPv6     bool          `json:"ipv6,omitempty"`
 	State    State         `json:"state"`

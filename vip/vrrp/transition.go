@@ -87,10 +87,10 @@ func (m *Machine) whyMaster() string {
 	switch {
 	case m.heard.gaveUp.IsValid():
 		return fmt.Sprintf("%v gave up", m.heard.gaveUp)
-	case m.heard.from.IsValid() && m.heard.priority < m.priority:
-		return fmt.Sprintf("%v advertises only %d, which is less than %d, or has gone", m.heard.from, m.heard.priority, m.priority)
-	case m.heard.from.IsValid():
+	case m.heard.from.IsValid() && m.heard.silent:
 		return fmt.Sprintf("%v is not heard any more", m.heard.from)
+	case m.heard.from.IsValid():
+		return fmt.Sprintf("%v advertises %d, which is less than %d", m.heard.from, m.heard.priority, m.priority)
 	case m.owner():
 		return "owner"
 	}
