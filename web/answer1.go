@@ -88,7 +88,7 @@ func (a *answerer1) begin(h *answer) error {
 	if x.body != nil && !x.up.taken() {
 		a.keep = false // the rest of the request cannot be told from the next one
 	}
-	if a.c.leaving() {
+	if a.c.leaving() || a.c.w.parting(&a.c.local) {
 		a.keep = false
 	}
 	b := appendAnswer(a.out[:0], h, frame)

@@ -23,7 +23,17 @@ type client struct {
 type local struct {
 	find     func() netip.AddrPort
 	once     sync.Once
-	ip, port string // "" if it cannot be known
+	addr     netip.Addr // invalid if it cannot be known
+	ip, port string     // "" then
+}
+
+// address is get for those who compare.
+func (l *local) address() netip.Addr {
+	if l == nil {
+		return netip.Addr{}
+	}
+	l.get()
+	return l.addr
 }
 
 // get returns the address and the port.
@@ -33,7 +43,8 @@ func (l *local) get() (ip, port string) {
 	}
 	l.once.Do(func() {
 		if a := l.find(); a.IsValid() {
-			l.ip, l.port = a.Addr().String(), strconv.Itoa(int(a.Port()))
+			l.addr = a.Addr().Unmap()
+			l.ip, l.port = l.addr.String(), strconv.Itoa(int(a.Port()))
 		}
 	})
 	return l.ip, l.port

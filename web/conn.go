@@ -37,7 +37,7 @@ type conn struct {
 	stays    bool   // meet has gone well
 
 	prior   bool                       // an HTTP/2 client that knows it need not ask (RFC 9113 section 3.3)
-	served  bool                       // a request was served
+	served  atomic.Bool                // a request was served
 	streams atomic.Pointer[http2.Conn] // nil as long as the connection is not HTTP/2
 
 	outside bool // the request in k waits to be served outside the loop
@@ -46,6 +46,9 @@ type conn struct {
 	active atomic.Bool // a request is being served; read by the drain
 	guard  guard
 	local  local
+
+	since    time.Duration // when it was accepted, in the timer's time
+	unwanted atomic.Bool   // CloseIdle has met it
 
 	era     atomic.Int64 // of the port, when the connection was accepted
 	proxied bool         // its first bytes say for whom it is
@@ -193,12 +196,12 @@ func (c *conn) park() bool {
 	}
 	c.release()
 	// The first request follows the last flight of the handshake, and nearly always at once: the next nudge ends who has none.
-	return c.leaving() && (c.served || !c.who.secure)
+	return c.leaving() && (c.served.Load() || !c.who.secure)
 }
 
 // leaving reports whether connections end as soon as they have nothing to do.
 func (c *conn) leaving() bool {
-	return c.w.draining.Load() || c.port.retired.Load() || c.era.Load() != c.port.era.Load()
+	return c.w.draining.Load() || c.port.retired.Load() || c.unwanted.Load() || c.era.Load() != c.port.era.Load()
 }
 
 // parse serves the requests that are complete in the buffer; it returns true to leave the loop.
@@ -210,7 +213,7 @@ func (c *conn) parse() bool {
 			c.table = c.port.table.Load()
 			c.sock.Arm(c.table.settings.Timeouts.Header)
 		}
-		if c.table.h2c && !c.served {
+		if c.table.h2c && !c.served.Load() {
 			switch b := k.buf[k.r:k.w]; {
 			case bytes.HasPrefix(b, []byte(preface)):
 				c.prior = true
@@ -284,7 +287,9 @@ func (c *conn) serveRequest() bool {
 	k := c.k
 	r := &k.req
 	c.active.Store(true)
-	c.served = true
+	if !c.served.Load() { // a store costs more
+		c.served.Store(true)
+	}
 	defer c.active.Store(false)
 	c.sock.Ceiling(c.table.settings.Timeouts.Ceiling)
 	if !c.sock.Arm(0) {

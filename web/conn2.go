@@ -66,6 +66,9 @@ func (c *conn) serveStreams(first []byte) {
 
 // serveStream serves one request.
 func (c *conn) serveStream(s *http2.Stream) {
+	if c.w.parting(&c.local) { // one that came while its address was leaving: this request is its last
+		c.streams.Load().Shutdown()
+	}
 	st := c.w.streams.Get().(*stream2)
 	defer func() {
 		if p := recover(); p != nil { // what serve itself does not catch; st is not used again

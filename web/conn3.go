@@ -87,6 +87,9 @@ func (c *conn3) serveStream(s *http3.Stream) {
 			s.Reset(http3.CodeInternal)
 		}
 	}()
+	if c.w.parting(c.who.local) {
+		c.h.Shutdown()
+	}
 	st := c.w.streams3.Get().(*stream3)
 	t := c.port.table.Load()
 	x := st.begin(t, s, "HTTP/3.0", c.who, &st.reply)

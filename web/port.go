@@ -49,7 +49,7 @@ func (w *Web) accept(p *port) {
 
 // begin starts to serve a connection.
 func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
-	c := &conn{w: w, port: p}
+	c := &conn{w: w, port: p, since: w.timer.Now()}
 	c.era.Store(p.era.Load())
 	if nc != nil {
 		c.sock = w.timer.Wrap(nc, c)

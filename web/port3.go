@@ -147,15 +147,18 @@ func (w *Web) retire3(p *port) {
 	if l != nil {
 		_ = l.Close()
 	}
-	w.shutDown3(p)
+	w.shutDown3(p.owns3)
 	w.leave3(q)
 }
 
-// shutDown3 lets the connections of a port finish what they have begun.
-func (w *Web) shutDown3(p *port) {
+// owns3 reports whether a connection came by this port.
+func (p *port) owns3(c *conn3) bool { return c.port == p }
+
+// shutDown3 lets connections finish what they have begun, and no more.
+func (w *Web) shutDown3(which func(*conn3) bool) {
 	var open []*conn3
 	w.each3(func(c *conn3) {
-		if c.port == p {
+		if which(c) {
 			open = append(open, c)
 		}
 	})

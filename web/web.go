@@ -14,6 +14,7 @@
 //	file, files                   files of a directory, and which of them are scripts
 //	compress                      answers on their way through an encoder
 //	tunnel                        WebSockets
+//	leaving                       addresses that move to another node
 //
 // The wire codecs are web/http1, http2, http3 and fastcgi; what makes connections cheap is internal/sock.
 //
@@ -84,8 +85,9 @@ type Web struct {
 	ended  chan struct{} // closed when Run returns
 	idlers atomic.Int64
 
-	draining atomic.Bool // no keep-alive any more
-	stopping atomic.Bool // time is up
+	leaving  atomic.Pointer[leaving] // addresses that other nodes are about to have; nil is none
+	draining atomic.Bool             // no keep-alive any more
+	stopping atomic.Bool             // time is up
 
 	mu      sync.Mutex // guards what follows
 	ports   map[string]*port
@@ -265,7 +267,7 @@ func (w *Web) serveBy(p *port, t *table) {
 	// Who has come in plain text, or without a certificate, must not go on so where that is no longer enough.
 	p.era.Add(1)
 	w.nudgeIdle(func(c *conn) bool { return c.port == p && c.leaving() })
-	w.shutDown3(p)
+	w.shutDown3(p.owns3)
 }
 
 // terms are what a listener asks of clients before it knows their request.
