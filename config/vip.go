@@ -182,9 +182,17 @@ func (d *decoder) readVIP(b *block, node string, own map[netip.Addr]*Server) *pl
 	return p
 }
 
+// elsewhere says whether only another node knows the value, so that nothing is judged by it.
+func (p *placedVIP) elsewhere(key string) bool {
+	return p.has(key) && p.value(key).kind == unjudged
+}
+
 // readInterval reads the time between two advertisements. The packet counts whole seconds in 8 bits (RFC 3768 section
 // 5.3.7), or hundredths in 12 bits (RFC 9568 section 5.2.7).
 func (d *decoder) readInterval(p *placedVIP) {
+	if p.elsewhere("version") {
+		return
+	}
 	v, step, low, high := p.VIP, 10*time.Millisecond, 10*time.Millisecond, 40950*time.Millisecond
 	v.Interval = 100 * time.Millisecond
 	words := "has 10ms to 40.95s in steps of 10ms"
@@ -209,7 +217,7 @@ func (d *decoder) readPassword(p *placedVIP) {
 	case v.kind != text:
 		d.failHidden(v.at, "Wrong kind of value", "password is a text in quotes, or secret(\"name\"), not %s.", v.kind)
 		return
-	case p.Version != 2:
+	case p.Version != 2 && !p.elsewhere("version"):
 		d.failHidden(p.nameAt("password"), "Key without effect", "Only version 2 of VRRP has passwords; RFC 5798 took them out of version 3, as they protect from nothing. Leave password out, or write version = 2.")
 	case v.text == "":
 		d.fail(v.at, "Empty password", "Leave password out to have none.")

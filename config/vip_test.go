@@ -207,3 +207,31 @@ func TestVIPPrograms(t *testing.T) {
 		t.Errorf("on a node without the vip:\n%s", Text(c.Warnings))
 	}
 }
+
+// TestVIPEnv: what the environment says counts as if it stood in the file.
+func TestVIPEnv(t *testing.T) {
+	env := map[string]string{"UNICAST": "false", "ID": "51", "IF": "eth7", "RANK": "99", "VERSION": "2", "A": "10.0.0.10/24"}
+	o := Options{Node: "lb1", Env: func(name string) (string, bool) { s, ok := env[name]; return s, ok }}
+	src := vipFile(`address = env("A")
+nodes = [server.lb1, server.lb2]
+unicast = env("UNICAST")
+router_id = env("ID")
+interface = { lb1 = env("IF"), lb2 = "eth0" }
+priorities = { lb1 = env("RANK"), lb2 = 100 }
+version = env("VERSION")`)
+	c, err := Parse("a.hcl", []byte(src), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := c.VIPs[0]
+	if v.Unicast4 || v.RouterID != 51 || v.Interface != "eth7" || v.Nodes[0].Priority != 99 || v.Version != 2 || v.Interval != time.Second || len(v.Addresses) != 1 {
+		t.Errorf("vip is %+v", v)
+	}
+	env["UNICAST"] = "true"
+	if c, err = Parse("a.hcl", []byte(src), o); err != nil || !c.VIPs[0].Unicast4 {
+		t.Errorf("with unicast: %+v, %v", c, err)
+	}
+	if _, err := Parse("a.hcl", []byte(src+"vip \"b\" {\n  address = \"10.3.0.51/24\"\n  nodes = [server.lb1, server.lb2]\n}\n"), o); err == nil {
+		t.Error("a router ID of the environment is not compared")
+	}
+}

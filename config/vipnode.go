@@ -209,8 +209,8 @@ func badInterface(s string) string {
 
 // readUnicast finds out for each family whether the nodes are told of each other or have to be found by multicast.
 func (d *decoder) readUnicast(p *placedVIP) {
-	want, said := p.flag("unicast", false), p.has("unicast") && p.value("unicast").kind == boolean
-	if p.has("unicast") && !said || said && !want {
+	said := p.has("unicast")
+	if said && !p.flag("unicast", false) {
 		return
 	}
 	// A node that only another machine knows the address of is not judged here.

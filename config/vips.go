@@ -61,7 +61,7 @@ func (d *decoder) routerIDs(all []*placedVIP, node string) {
 	on := map[router]map[string]*placedVIP{} // by interface, "" is not known; the first of each
 	first := map[router]*placedVIP{}
 	for _, p := range all {
-		if !p.here {
+		if !p.here || p.unsure() {
 			continue
 		}
 		clashed := false
@@ -89,6 +89,14 @@ func (d *decoder) routerIDs(all []*placedVIP, node string) {
 			}
 		}
 	}
+}
+
+// unsure says whether the router ID or the interface is wrong, which was reported, or only another node knows it.
+func (p *placedVIP) unsure() bool {
+	if p.elsewhere("router_id") || p.has("interface") && p.Interface == "" {
+		return true
+	}
+	return !p.has("router_id") && len(p.Addresses) < len(p.list("address")) // the last byte of the first one
 }
 
 func (d *decoder) routerIDClash(p, other *placedVIP, node string) {
