@@ -28,6 +28,7 @@ const (
 const (
 	diagRequestSize = unix.SizeofNlMsghdr + 56 // struct inet_diag_req_v2
 	diagSourceAt    = 4 + 2 + 2                // of struct inet_diag_msg: family, state, timer, retransmits; two ports
+	diagCookieAt    = diagSourceAt + 2*16 + 4  // two addresses, interface
 	diagMessageSize = 72
 )
 
@@ -36,17 +37,24 @@ const (
 //
 // The kernel looks through all its sockets for it, some ms for 100,000: it is nothing to do for each request.
 func (n *Net) Connections(local []netip.Addr) (int, error) {
-	if len(local) == 0 {
-		return 0, nil
-	}
-	count, err := connections(local)
-	if err != nil {
-		return 0, fmt.Errorf("list connections: %w", err)
-	}
-	return count, nil
+	ids, err := n.ConnectionIDs(local)
+	return len(ids), err
 }
 
-func connections(local []netip.Addr) (int, error) {
+// ConnectionIDs are the kernel's names of the connections that Connections counts (SO_COOKIE): no other connection gets the same
+// one while the machine runs, so that who remembers them can tell old connections from new ones.
+func (n *Net) ConnectionIDs(local []netip.Addr) ([]uint64, error) {
+	if len(local) == 0 {
+		return nil, nil
+	}
+	ids, err := connections(local)
+	if err != nil {
+		return nil, fmt.Errorf("list connections: %w", err)
+	}
+	return ids, nil
+}
+
+func connections(local []netip.Addr) ([]uint64, error) {
 	wanted := make(map[netip.Addr]bool, len(local))
 	families := []byte{unix.AF_INET6} // those of a listener for both families are IPv6, with ::ffff:1.2.3.4
 	for _, a := range local {
@@ -57,30 +65,30 @@ func connections(local []netip.Addr) (int, error) {
 	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return 0, os.NewSyscallError("socket", err)
+		return nil, os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
 	receiveBuffer(fd, 1<<18)
 	// The kernel answers at once; but nothing may wait for ever.
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
-		return 0, os.NewSyscallError("SO_RCVTIMEO", err)
+		return nil, os.NewSyscallError("SO_RCVTIMEO", err)
 	}
-	count := 0
+	var ids []uint64
 	b := make([]byte, 1<<16)
 	for _, f := range families {
-		n, err := countFamily(fd, f, wanted, b)
+		found, err := listFamily(fd, f, wanted, b)
 		if errors.Is(err, unix.ENOENT) && f == unix.AF_INET6 {
 			continue // a kernel without IPv6
 		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		count += n
+		ids = append(ids, found...)
 	}
-	return count, nil
+	return ids, nil
 }
 
-func countFamily(fd int, family byte, wanted map[netip.Addr]bool, b []byte) (int, error) {
+func listFamily(fd int, family byte, wanted map[netip.Addr]bool, b []byte) ([]uint64, error) {
 	request := make([]byte, diagRequestSize)
 	e := binary.NativeEndian
 	e.PutUint32(request, diagRequestSize)
@@ -90,47 +98,47 @@ func countFamily(fd int, family byte, wanted map[netip.Addr]bool, b []byte) (int
 	body[0], body[1] = family, unix.IPPROTO_TCP
 	e.PutUint32(body[4:], openStates)
 	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, os.NewSyscallError("send", err)
+		return nil, os.NewSyscallError("send", err)
 	}
-	count := 0
+	var ids []uint64
 	for {
 		n, _, err := unix.Recvfrom(fd, b, 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return 0, os.NewSyscallError("receive", err)
+			return nil, os.NewSyscallError("receive", err)
 		}
-		found, done, err := countMessages(b[:n], wanted)
-		count += found
+		var done bool
+		ids, done, err = listMessages(ids, b[:n], wanted)
 		if err != nil || done {
-			return count, err
+			return ids, err
 		}
 	}
 }
 
-// countMessages reads one part of the list.
-func countMessages(b []byte, wanted map[netip.Addr]bool) (count int, done bool, err error) {
+// listMessages reads one part of the list and appends what it finds to ids.
+func listMessages(ids []uint64, b []byte, wanted map[netip.Addr]bool) (all []uint64, done bool, err error) {
 	e := binary.NativeEndian
 	for len(b) >= unix.SizeofNlMsghdr {
 		length := int(e.Uint32(b))
 		if length < unix.SizeofNlMsghdr || length > len(b) {
-			return count, false, fmt.Errorf("a message of %d bytes says that it has %d", len(b), length)
+			return ids, false, fmt.Errorf("a message of %d bytes says that it has %d", len(b), length)
 		}
 		body := b[unix.SizeofNlMsghdr:length]
 		switch kind := e.Uint16(b[4:]); {
 		case kind == unix.NLMSG_DONE:
-			return count, true, nil
+			return ids, true, nil
 		case kind == unix.NLMSG_ERROR && len(body) >= 4:
-			return count, true, unix.Errno(-int32(e.Uint32(body)))
+			return ids, true, unix.Errno(-int32(e.Uint32(body)))
 		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= diagMessageSize:
 			if wanted[diagSource(body)] {
-				count++
+				ids = append(ids, e.Uint64(body[diagCookieAt:]))
 			}
 		}
 		b = b[min(len(b), (length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
 	}
-	return count, false, nil
+	return ids, false, nil
 }
 
 func diagSource(m []byte) netip.Addr {

@@ -223,6 +223,16 @@ func (f *Fake) Connections(local []netip.Addr) (int, error) {
 	return count(local)
 }
 
+// ConnectionIDs is like [Net.ConnectionIDs]: as many as Connections counts, which are the same ones from call to call.
+func (f *Fake) ConnectionIDs(local []netip.Addr) ([]uint64, error) {
+	n, err := f.Connections(local)
+	ids := make([]uint64, n)
+	for i := range ids {
+		ids[i] = uint64(i) + 1
+	}
+	return ids, err
+}
+
 // Missing is like [Net.Missing].
 func (f *Fake) Missing() []string {
 	f.lan.mu.Lock()

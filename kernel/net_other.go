@@ -48,6 +48,9 @@ func (n *Net) RemoveLink(string) error { return errors.ErrUnsupported }
 // Connections is for Linux only.
 func (n *Net) Connections([]netip.Addr) (int, error) { return 0, errors.ErrUnsupported }
 
+// ConnectionIDs is for Linux only.
+func (n *Net) ConnectionIDs([]netip.Addr) ([]uint64, error) { return nil, errors.ErrUnsupported }
+
 // Missing says that nothing of this package works here.
 func (n *Net) Missing() []string { return []string{"Linux"} }
 
