@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -119,6 +121,29 @@ func (h *Host) Listen(addr string) net.Listener {
 	}
 	h.lab.t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// Origin serves HTTP in the host, from within the test, until the test ends. Each answer carries the host's name in X-Origin, and
+// is that of the handler; nil answers with the name.
+func (h *Host) Origin(addr string, handler http.Handler) {
+	h.lab.t.Helper()
+	if handler == nil {
+		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, h.Name) })
+	}
+	l := h.Listen(addr)
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Origin", h.Name)
+		handler.ServeHTTP(w, r)
+	})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv.Serve(l)
+	}()
+	h.lab.t.Cleanup(func() {
+		srv.Close()
+		<-done
+	})
 }
 
 // Addresses are the addresses that the host has now, with their interfaces, in the form "eth0 10.0.0.11/24", sorted; those of lo

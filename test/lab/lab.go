@@ -35,6 +35,8 @@
 package lab
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"testing"
 
@@ -69,13 +71,25 @@ func New(t testing.TB) *Lab {
 	}
 	l := &Lab{t: t, cables: cables}
 	t.Cleanup(l.remove)
-	// The switches themselves say nothing: no router solicitations, no multicast reports.
-	if err := cables.do(func() error {
-		return sysctl("1", "net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/default/disable_ipv6")
-	}); err != nil {
-		t.Fatal(err)
+	if err := cables.do(quiet); err != nil {
+		t.Fatalf("make the switches' namespace: %v", err)
 	}
 	return l
+}
+
+// quiet makes the switches' namespace one that only forwards.
+func quiet() error {
+	// No router solicitations and multicast reports of the switches themselves.
+	if err := sysctl("1", "net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/default/disable_ipv6"); err != nil {
+		return err
+	}
+	// br_netfilter, where the kernel has it, drops IP packets with wrong checksums or lengths. A switch does not look.
+	for _, name := range []string{"iptables", "ip6tables", "arptables"} {
+		if err := sysctl("0", "net/bridge/bridge-nf-call-"+name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // remove ends everything. What tests have started has its own cleanup, which ran before; this catches children that have left

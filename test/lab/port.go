@@ -23,6 +23,7 @@ type Port struct {
 	unplug   bool
 	split    bool // on the other half of its switch
 	isolated bool
+	losses   []loss
 }
 
 // Addr is the first address of the port.
