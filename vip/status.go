@@ -1,7 +1,9 @@
 package vip
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"skein/vip/speaker"
@@ -133,4 +135,76 @@ type HandoverStatus struct {
 	Reason  string
 	Left    int    // connections to the addresses now, or at its end
 	Result  string // one of the Handover constants; "" while it runs
+}
+
+// Status says how everything is.
+func (v *Vip) Status() Status {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := Status{VIPs: make([]VIPStatus, 0, len(v.plan.vips)), Speaker: v.speaker}
+	v.beats.status(&s.Speaker)
+	for _, w := range v.plan.vips {
+		s.VIPs = append(s.VIPs, v.routers[w.c.Name].status())
+	}
+	return s
+}
+
+// status is how one vip is. mu is held.
+func (r *router) status() VIPStatus {
+	c := r.w.c
+	rank := r.v.rank(r)
+	s := VIPStatus{
+		Name: c.Name, Group: c.Group, Addresses: c.Addresses, Interface: r.w.link(), RouterID: c.RouterID, Version: c.Version, Interval: c.Interval,
+		State: r.state, Reason: r.reason, Since: r.since, Priority: r.w.ranks.of(rank.Fitness),
+		Fitness: rank.Fitness, FitnessReason: rank.Reason,
+		Transitions: slices.Clone(r.history), Handover: r.handover, Handovers: maps.Clone(r.handovers),
+	}
+	for _, n := range c.Nodes {
+		s.Nodes = append(s.Nodes, NodeStatus{Name: n.Name, Host: n.Host, Priority: n.Priority, Self: n.Name == r.v.plan.node})
+	}
+	for i, f := range r.families {
+		fs := f.status(&r.w.instances[i])
+		s.Families = append(s.Families, fs)
+		s.Isolated = s.Isolated || fs.Isolated
+		if fs.Heard {
+			s.Priority = fs.Priority
+		}
+		if !s.Master.IsValid() {
+			s.Master = fs.Master
+		}
+	}
+	for _, k := range r.sources {
+		d := CheckStatus{Name: k.rule.name, Good: k.good, Known: k.known, Last: k.last, Took: k.took, Streak: k.streak}
+		if k.err != nil {
+			d.Error = k.err.Error()
+		}
+		s.Checks = append(s.Checks, d)
+	}
+	if len(c.Notify) > 0 {
+		s.Notify = r.notifier.report()
+	}
+	return s
+}
+
+func (f *family) status(i *speaker.Instance) FamilyStatus {
+	s := FamilyStatus{
+		Family: f.number, Source: i.Router.Source, Unicast: len(i.Router.Peers) > 0, State: f.state, Reason: f.reason, Since: f.since,
+		Became: maps.Clone(f.became), Addresses: i.Prefixes,
+	}
+	if n := f.seen; n != nil {
+		s.Heard, s.Priority, s.Master, s.Isolated = true, n.Priority, n.Master, n.Isolated
+		s.Held, s.Reached, s.Counters, s.Late = n.Held, n.Reached, n.Counters, n.Late
+	}
+	return s
+}
+
+// of is the priority with a fitness.
+func (r ranks) of(f speaker.Fitness) uint8 {
+	switch f {
+	case speaker.Fit:
+		return r.fit
+	case speaker.Drained:
+		return r.drained
+	}
+	return r.unfit
 }
