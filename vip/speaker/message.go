@@ -1,4 +1,3 @@
-// Package speaker speaks VRRP for a balancer that lives in another process.
 package speaker
 
 import (
@@ -137,6 +136,7 @@ type InstanceStatus struct {
 	Reached   []netip.Addr   `json:"reached,omitempty"` // of others and witnesses
 	Counters  vrrp.Counters  `json:"counters"`
 	Late      Late           `json:"late"`
+	Unsent    uint64         `json:"unsent"` // advertisements that the kernel did not take
 }
 
 // Late is how much too late advertisements have left, in a histogram.
