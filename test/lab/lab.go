@@ -52,7 +52,8 @@ type Lab struct {
 	cables   *space // where the switches are
 	hosts    []*Host
 	switches []*Switch
-	ports    int // how many there are; makes the indexes of the cables' interfaces
+	links    int // how many the switches' namespace has; makes their indexes
+	wires    int
 }
 
 // New makes an empty lab, which is removed when the test ends. Without root the test is skipped, but fails where CI is set.

@@ -23,6 +23,7 @@ type Port struct {
 	unplug   bool
 	split    bool // on the other half of its switch
 	isolated bool
+	wire     *Wire // that the cable leads to; nil is the switch
 	losses   []loss
 }
 
@@ -113,21 +114,32 @@ func (p *Port) Isolate(on bool) {
 	p.attach()
 }
 
-// attach puts the cable where it belongs now.
+// attach puts the cable where it belongs now, and the other end of the port's wire.
 func (p *Port) attach() {
 	p.lab.t.Helper()
-	route := p.lab.cables.route
-	end := p.cable
-	if p.unplug {
-		p.must("unplug it", route.LinkSetNoMaster(end))
-		return
-	}
 	to := p.sw.bridge
 	if p.split {
 		to = p.sw.other
 	}
+	if p.wire != nil {
+		if far := p.wire.far(); far != nil {
+			p.plug(far, to, p.isolated)
+		}
+		p.plug(p.cable, p.wire.bridge(p), false)
+		return
+	}
+	p.plug(p.cable, to, p.isolated)
+}
+
+func (p *Port) plug(end netlink.Link, to *netlink.Bridge, isolated bool) {
+	p.lab.t.Helper()
+	route := p.lab.cables.route
+	if p.unplug {
+		p.must("unplug it", route.LinkSetNoMaster(end))
+		return
+	}
 	p.must("plug it in", route.LinkSetMaster(end, to))
-	p.must("isolate it", route.LinkSetIsolated(end, p.isolated))
+	p.must("isolate it", route.LinkSetIsolated(end, isolated))
 }
 
 func (p *Port) must(what string, err error) {

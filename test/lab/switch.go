@@ -49,8 +49,8 @@ func (l *Lab) newBridge(name string) *netlink.Bridge {
 // the kernel tells of a lost carrier at once only if the interface's own index differs from that of its peer, namespaces
 // notwithstanding (linkwatch_urgent_event), and otherwise up to a second later.
 func (l *Lab) index() int {
-	l.ports++
-	return 1000 + l.ports
+	l.links++
+	return 1000 + l.links
 }
 
 // Port describes a host's connection to the switch with its own addresses ("10.0.0.11/24", "fd00::11/64"). Give it to
