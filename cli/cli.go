@@ -134,7 +134,7 @@ and skein run skein.hcl.`,
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.AddCommand(
-		p.run(), p.check(), p.format(), p.reload(), p.status(), p.drain(), p.ready(), p.demo(), p.version(),
+		p.run(), p.check(), p.format(), p.reload(), p.status(), p.drain(), p.ready(), p.demo(), p.version(), p.speak(),
 	)
 	return root
 }

@@ -19,33 +19,8 @@ type Channel interface {
 	Close() error
 }
 
-// maxMessage is the largest message: some thousand instances.
+// maxMessage is the largest message in bytes: a status of some hundred instances.
 const maxMessage = 1 << 20
-
-// Pair makes a channel: the parent's end, and the file that the speaker gets as its descriptor 3. The parent closes its copy of
-// the file once the speaker runs; otherwise it would never see the speaker's end, nor the speaker the parent's.
-func Pair() (parent Channel, child *os.File, err error) {
-	// ForkLock: a process that is started between the two calls would inherit the descriptors and keep the channel open.
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, fmt.Errorf("make the speaker's channel: %w", os.NewSyscallError("socketpair", err))
-	}
-	child = os.NewFile(uintptr(fds[1]), "speaker")
-	own := os.NewFile(uintptr(fds[0]), "speaker")
-	defer own.Close()
-	parent, err = NewChannel(own)
-	if err != nil {
-		child.Close()
-		return nil, nil, err
-	}
-	return parent, child, nil
-}
 
 // NewChannel makes a channel of its file, which may be closed afterwards. An error says that the file is no such socket.
 func NewChannel(f *os.File) (Channel, error) {
