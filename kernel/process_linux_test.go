@@ -1,0 +1,103 @@
+package kernel
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestProcess(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	p, err := OpenProcess(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	becomes := func(want bool) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Second); ; {
+			got, err := p.Stopped()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("Stopped() = %v, want %v", got, want)
+			}
+		}
+	}
+	becomes(false)
+	for range 2 {
+		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		becomes(true)
+		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		becomes(false)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// First it is a zombie, until we ask for it, and then it is not there.
+	for end := time.Now().Add(5 * time.Second); ; {
+		if _, err := p.Stopped(); errors.Is(err, os.ErrProcessDone) {
+			break
+		} else if err != nil || time.Now().After(end) {
+			t.Fatalf("Stopped() of a dead process = %v, want os.ErrProcessDone", err)
+		}
+	}
+	_ = cmd.Wait()
+	if _, err := p.Stopped(); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("Stopped() of a process that is gone = %v, want os.ErrProcessDone", err)
+	}
+	if _, err := OpenProcess(cmd.Process.Pid); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("OpenProcess of a process that is gone = %v, want os.ErrProcessDone", err)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	for _, c := range []struct {
+		in      string
+		stopped bool
+		err     bool
+	}{
+		{"17 (skein) S 1 17", false, false},
+		{"17 (skein) R 1 17", false, false},
+		{"17 (skein) T 1 17", true, false},
+		{"17 (skein) t 1 17", false, false},
+		{"17 (a) T (b) ) S 1 17", false, false}, // a program may have any name
+		{"17 (skein) Z 1 17", false, true},
+		{"17 (skein", false, true},
+		{"17 (skein) ", false, true},
+		{"", false, true},
+	} {
+		stopped, err := parseStat([]byte(c.in))
+		if stopped != c.stopped || (err != nil) != c.err {
+			t.Errorf("parseStat(%q) = %v, %v, want %v, error %v", c.in, stopped, err, c.stopped, c.err)
+		}
+	}
+}
+
+func BenchmarkProcess(b *testing.B) {
+	p, err := OpenProcess(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	for b.Loop() {
+		if _, err := p.Stopped(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
