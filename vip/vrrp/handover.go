@@ -16,9 +16,8 @@ func (g *Group) Yield(now Time, reason string) []Action {
 }
 
 // Release falls silent and leaves everything as it is: no priority 0, no Disown. Another process goes on with what is returned,
-// in the order of [Group.Machines]; Link is left to the caller.
-func (g *Group) Release(now Time) []Snapshot {
-	g.begin(now)
+// in the order of [Group.Machines]; Link is left to the caller. If this one has slept, Resume will see it.
+func (g *Group) Release(Time) []Snapshot {
 	var all []Snapshot
 	for _, m := range g.machines {
 		s := Snapshot{
