@@ -204,6 +204,18 @@ func (h *Host) Neighbor(addr string) net.HardwareAddr {
 	return nil
 }
 
+// Route sends what is for a prefix ("10.1.0.0/16", "0.0.0.0/0", "::/0") by way of a router, until a port goes down.
+func (h *Host) Route(prefix, via string) {
+	h.lab.t.Helper()
+	_, to, err := net.ParseCIDR(prefix)
+	if err != nil {
+		h.lab.t.Fatalf("host %s: %v", h.Name, err)
+	}
+	if err := h.space.route.RouteReplace(&netlink.Route{Dst: to, Gw: net.ParseIP(via)}); err != nil {
+		h.lab.t.Fatalf("host %s: route %s via %s: %v", h.Name, prefix, via, err)
+	}
+}
+
 // Sysctl writes a setting of the host ("net/ipv4/ip_forward").
 func (h *Host) Sysctl(name, value string) {
 	h.lab.t.Helper()

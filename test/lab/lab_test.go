@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -223,6 +224,33 @@ func TestDo(t *testing.T) {
 	}()
 	if err := a.Do(func() error { return nil }); err != nil {
 		t.Errorf("Do after a panic = %v", err)
+	}
+	if err := a.Do(func() error { runtime.Goexit(); return nil }); err == nil || !strings.Contains(err.Error(), "outside of Do") {
+		t.Errorf("Do of a function that leaves its goroutine = %v", err)
+	}
+	if err := a.Do(func() error { return nil }); err != nil {
+		t.Errorf("Do after that = %v", err)
+	}
+}
+
+// A router between two networks.
+func TestRoute(t *testing.T) {
+	l := New(t)
+	lan, wan := l.Switch("lan"), l.Switch("wan")
+	a := l.Host("a", lan.Port("10.0.0.1/24", "fd00::1/64"))
+	r := l.Host("r", lan.Port("10.0.0.254/24", "fd00::fe/64"), wan.Port("10.1.0.254/24", "fd01::fe/64"))
+	b := l.Host("b", wan.Port("10.1.0.1/24", "fd01::1/64"))
+	r.Sysctl("net/ipv4/ip_forward", "1")
+	r.Sysctl("net/ipv6/conf/all/forwarding", "1")
+	a.Route("0.0.0.0/0", "10.0.0.254")
+	a.Route("::/0", "fd00::fe")
+	b.Route("10.0.0.0/24", "10.1.0.254")
+	b.Route("fd00::/64", "fd01::fe")
+	serve(b, ":80")
+	for _, addr := range []string{"10.1.0.1:80", "[fd01::1]:80"} {
+		if !reaches(a, addr) {
+			t.Errorf("a does not reach %s", addr)
+		}
 	}
 }
 

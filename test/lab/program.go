@@ -56,7 +56,7 @@ func (h *Host) Run(cmd *exec.Cmd) *Program {
 	}()
 	p.t.Cleanup(func() {
 		p.Kill()
-		r.SetReadDeadline(time.Now().Add(patience)) // children that have left the group are killed by the lab, later
+		r.SetReadDeadline(time.Now().Add(200 * time.Millisecond)) // children that have left the group may hold the pipe
 		<-p.read
 		r.Close()
 		if p.t.Failed() {

@@ -102,8 +102,7 @@ func (s *space) enter() error {
 // goroutine ever runs in the wrong namespace.
 func (s *space) spawn(in func() error) (thread, error) {
 	work, ready := make(thread), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
+	onThread(func() {
 		err := in()
 		ready <- err
 		if err != nil {
@@ -112,8 +111,28 @@ func (s *space) spawn(in func() error) (thread, error) {
 		for f := range work {
 			f()
 		}
-	}()
+	})
 	return work, <-ready
+}
+
+// onThread calls f by a goroutine that has a thread of its own, which ends with it. It is never the process' first thread, which
+// cannot end before the process does, and whose namespaces are what /proc shows as those of the process.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		locked := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(locked)
+			f()
+		}()
+		<-locked // until then this thread is taken
+		runtime.UnlockOSThread()
+	}()
 }
 
 // do calls f on a thread in the namespace, and may be called from any goroutine, also within f.
@@ -199,7 +218,7 @@ func (s *space) processes() ([]int, error) {
 	var found []int
 	for _, e := range entries {
 		id, err := strconv.Atoi(e.Name())
-		if err != nil {
+		if err != nil || id == os.Getpid() {
 			continue
 		}
 		var other unix.Stat_t

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -57,7 +56,7 @@ func Watch(addr string, hosts ...*Host) *Timeline {
 	if err := w.open(); err != nil {
 		t.Fatalf("watch %s: %v", addr, err)
 	}
-	go w.run()
+	onThread(w.run)
 	t.Cleanup(func() {
 		close(w.quit)
 		w.poke()
@@ -112,7 +111,6 @@ func (w *Timeline) open() error {
 // run notes events. It is one thread for all hosts, so that their order is the true one, and in front of everybody else, so that
 // the times are good even when the machine is busy; nothing is lost if it may not be.
 func (w *Timeline) run() {
-	runtime.LockOSThread() // never unlocked: the thread ends with its priority
 	defer close(w.done)
 	unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 2}, 0)
 	buf := make([]byte, 64<<10)
