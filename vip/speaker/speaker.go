@@ -199,6 +199,11 @@ func (s *Speaker) wokeLate(late time.Duration) {
 	now := s.net.Now()
 	s.parent.heard = min(s.parent.heard+late, now)
 	s.fence.forgive(late, now)
+	for _, g := range s.groups {
+		if g.begun {
+			g.vrrp.PutOff(late)
+		}
+	}
 	limit := time.Now().Add(catchUpLimit)
 	t := time.NewTimer(quiet)
 	defer t.Stop()
