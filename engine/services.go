@@ -13,7 +13,9 @@ import (
 	"skein/cluster"
 	"skein/config"
 	"skein/health"
+	"skein/kernel"
 	"skein/pool"
+	"skein/vip"
 	"skein/web"
 )
 
@@ -33,7 +35,9 @@ type parts struct {
 	reopen   func() error
 	// handOver gives the virtual addresses of this node to another one, before a stop.
 	handOver func(context.Context)
-	// Of an upgrade: the end of the elder's admin API and of its writing of state, and the heir's first reading of it.
+	// Of an upgrade: what the heir must have before it is ready; the end of the elder's admin API, and of its writing of state;
+	// and the heir's first reading of it.
+	warm   func(context.Context) error
 	letGo  func()
 	freeze func()
 	thaw   func() error
@@ -60,6 +64,16 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		TLS:       certificates.Front,
 		Challenge: certificates.Challenge,
 	})
+	addresses := vip.New(e.log, vip.Options{
+		Serving:    sites.Serving,
+		Drained:    drains.Drained,
+		SetLeaving: sites.SetLeaving,
+		CloseIdle:  sites.CloseIdle,
+		Hold:       e.sockets.Hold,
+		Net:        kernel.New(),
+		State:      c.State,
+		Program:    "/proc/self/exe", // whatever was installed in its place since
+	})
 	control := admin.New(e.log, admin.Sources{
 		Version:      e.o.Version,
 		Listen:       e.sockets.Listen,
@@ -82,10 +96,11 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		},
 		services: []part{
 			{"web", sites},
+			{"vip", addresses}, // after those whose sockets its addresses need
 		},
 		drained:  drains.Drained,
 		reopen:   sites.Reopen,
-		handOver: func(context.Context) {},
+		handOver: addresses.HandOver,
 		letGo:    control.LetGo,
 		freeze:   drains.Freeze,
 		thaw:     drains.Thaw,

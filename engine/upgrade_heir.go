@@ -37,6 +37,9 @@ func (e *Engine) takeOver(ctx context.Context) bool {
 		e.serving.Store(true)
 		return true
 	}
+	if e.parts.warm(ctx) != nil {
+		return false
+	}
 	// An elder that has died cannot be told. Somebody has to serve all the same.
 	if err := e.elder.Ready(); err != nil {
 		e.log.Warn("the process that is to be replaced has died", "error", err)
@@ -45,7 +48,7 @@ func (e *Engine) takeOver(ctx context.Context) bool {
 		return false
 	}
 	if err := e.parts.thaw(); err != nil {
-		e.log.Error("drains were not read again: those of a moment ago stand", "error", err)
+		e.log.Error("what the elder kept was not read again: it is as it was a moment ago", "error", err)
 	}
 	e.serving.Store(true) // before anybody can ask
 	e.sockets.Begin()
