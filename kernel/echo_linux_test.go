@@ -3,31 +3,9 @@ package kernel
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 )
-
-type reply struct {
-	src     netip.Addr
-	id, seq uint16
-	err     error
-}
-
-func replies(s EchoSocket) chan reply {
-	c := make(chan reply, 100)
-	go func() {
-		defer close(c)
-		for {
-			src, id, seq, err := s.Receive()
-			c <- reply{src, id, seq, err}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return c
-}
 
 func TestEcho(t *testing.T) {
 	for _, c := range []struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -13,30 +12,6 @@ import (
 
 // message is what these tests send; the kernel does not look into it.
 func message() []byte { return []byte("\x31\x33\x64\x01\x00\x14\x00\x00\x0a\x09\x00\x64") }
-
-type heard struct {
-	payload  string
-	src, dst netip.Addr
-	ttl      int
-	err      error
-}
-
-// hear receives on a goroutine.
-func hear(s VRRPSocket) chan heard {
-	c := make(chan heard, 100)
-	go func() {
-		defer close(c)
-		for {
-			b := make([]byte, 256)
-			n, src, dst, ttl, err := s.Receive(b)
-			c <- heard{string(b[:n]), src, dst, ttl, err}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return c
-}
 
 // pair is a world with addresses at both ends.
 func newPair(t *testing.T) *world {
