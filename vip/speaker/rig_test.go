@@ -3,7 +3,6 @@ package speaker
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/netip"
 	"path/filepath"
@@ -41,6 +40,7 @@ type pipe struct {
 	orders, reports chan []byte
 	parentGone      chan struct{}
 	closed          chan struct{}
+	deaf            chan struct{} // closed: the parent reads nothing any more
 	once            sync.Once
 }
 
@@ -103,7 +103,8 @@ func start(t *testing.T, host *kernel.Fake) *node {
 // again starts another speaker for the node, where the one before has ended.
 func (n *node) again() {
 	n.channel = &pipe{
-		orders: make(chan []byte, 16), reports: make(chan []byte), parentGone: make(chan struct{}), closed: make(chan struct{}),
+		orders: make(chan []byte, 16), reports: make(chan []byte), parentGone: make(chan struct{}),
+		closed: make(chan struct{}), deaf: make(chan struct{}),
 	}
 	n.done = make(chan struct{})
 	n.speaker = New(network{n.host, n}, n.channel, Options{
@@ -126,6 +127,8 @@ func (n *node) again() {
 				n.reports = append(n.reports, r)
 				n.mu.Unlock()
 			case <-c.closed:
+				return
+			case <-c.deaf:
 				return
 			}
 		}
@@ -302,7 +305,9 @@ func pair(t *testing.T, prefixes ...string) (*kernel.FakeLAN, *node, *node) {
 // masterDown is how long a backup waits at an interval of 100 ms, and skew its share of it.
 func masterDown(priority int) time.Duration { return 300*time.Millisecond + skew(priority) }
 
-func skew(priority int) time.Duration { return time.Duration(256-priority) * 100 * time.Millisecond / 256 }
+func skew(priority int) time.Duration {
+	return time.Duration(256-priority) * 100 * time.Millisecond / 256
+}
 
 // happened is when an address was added, removed or announced by a host last, and how often.
 func happened(lan *kernel.FakeLAN, host string, what kernel.FakeWhat, a netip.Addr) (at time.Time, times int) {
@@ -338,5 +343,3 @@ func owner(t *testing.T, lan *kernel.FakeLAN, a string, want ...string) {
 		t.Errorf("%s is on %v, want %v", a, got, want)
 	}
 }
-
-var errDisk = errors.New("no space left on device")
