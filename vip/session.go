@@ -49,7 +49,8 @@ type session struct {
 	leaving  atomic.Bool          // another process takes over; leave is closed soon
 	leave    chan struct{}        // closed when the speaker has nothing more to do
 
-	sending    sync.Mutex // guards the order of what is sent, and the serials
+	sending    sync.Mutex // guards the order of what is sent, and what follows
+	told       *plan      // the last one that it was told; nil before
 	serial     uint64
 	beatSerial uint64
 }
@@ -164,6 +165,9 @@ func (s *session) loop(ctx context.Context, gone <-chan error) error {
 				s.finish(gone, "no vip is configured any more")
 				return nil
 			}
+			if s.current() {
+				continue // it was told before it was woken
+			}
 			if err := s.configure(); err != nil {
 				s.p.Kill()
 				return err
@@ -197,29 +201,25 @@ func (v *Vip) quiet() time.Duration {
 
 // configure tells the speaker the plan, unless another process still owns the addresses.
 func (s *session) configure() error {
+	// The ranks come first: a fit node must not begin as an unfit one.
+	s.beat()
+	s.sending.Lock() // before the plan is read, so that an older one never comes after a newer
+	defer s.sending.Unlock()
 	v := s.v
 	v.mu.Lock()
 	if v.phase != active {
 		v.mu.Unlock()
 		return nil
 	}
+	p := v.plan
 	c := &speaker.Configure{
-		Parent: os.Getpid(), State: filepath.Join(v.o.State, addressFile), Groups: v.spoken(), Resume: v.takeResume(),
+		Serial: s.serial + 1, Parent: os.Getpid(), State: filepath.Join(v.o.State, addressFile), Groups: v.spoken(), Resume: v.takeResume(),
 	}
 	v.mu.Unlock()
-	// The ranks come first: a fit node must not begin as an unfit one.
-	s.beat()
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	s.serial++
-	c.Serial = s.serial
 	if err := s.p.Send(speaker.Order{Configure: c}); err != nil {
 		return fmt.Errorf("configure the speaker: %w", err)
 	}
-	select {
-	case v.urgent <- struct{}{}: // for the vips that it has just heard of
-	default:
-	}
+	s.told, s.serial = p, c.Serial
 	return nil
 }
 
@@ -234,10 +234,20 @@ func (v *Vip) spoken() []speaker.Group {
 	return groups
 }
 
+// current reports whether the speaker was told the plan that is wanted.
+func (s *session) current() bool {
+	s.v.mu.Lock()
+	p := s.v.plan
+	s.v.mu.Unlock()
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	return s.told == p
+}
+
 func (s *session) configured() bool {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	return s.serial > 0
+	return s.told != nil
 }
 
 // send gives the speaker an order; it fails when the speaker has ended.
