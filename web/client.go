@@ -13,6 +13,8 @@ type client struct {
 	ip      string
 	trusted bool // X-Forwarded-* are believed
 
+	probe *probe // it is this process itself; nil is a visitor
+
 	local *local // of its connection; nil if it cannot be known
 
 	secure   bool   // over TLS

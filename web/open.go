@@ -56,6 +56,9 @@ func (c *conn) introduced() bool {
 
 // shakeHands begins TLS. A failed handshake is nothing to log each time: scanners make thousands.
 func (c *conn) shakeHands(t *table, config *tls.Config) (protocol string, ok bool) {
+	if c.who.probe != nil {
+		config = withoutCertificate(config)
+	}
 	tc, err := c.sock.Secure(config)
 	if err != nil {
 		return "", false
@@ -70,6 +73,8 @@ func (c *conn) shakeHands(t *table, config *tls.Config) (protocol string, ok boo
 		_, err = c.sock.Write([]byte(plainAnswer))
 		c.linger = err == nil
 		return "", false
+	case err != nil && c.who.probe != nil: // it sees that itself
+		return "", false
 	case err != nil:
 		c.w.stats.HandshakeErrors.Add(1)
 		// The client may have sent its request already, and must be able to read the alert: that a certificate is asked for, say.
@@ -79,8 +84,10 @@ func (c *conn) shakeHands(t *table, config *tls.Config) (protocol string, ok boo
 		return "", false
 	}
 	s := tc.ConnectionState()
-	c.w.stats.Handshakes.Add(1)
-	if s.DidResume {
+	if c.who.probe == nil {
+		c.w.stats.Handshakes.Add(1)
+	}
+	if s.DidResume { // never a probe's
 		c.w.stats.Resumed.Add(1)
 	}
 	c.who.secure = true

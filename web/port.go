@@ -47,8 +47,13 @@ func (w *Web) accept(p *port) {
 	}
 }
 
-// begin starts to serve a connection.
+// begin starts to serve a connection that was accepted.
 func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
+	w.start(p, fd, nc, client, w.probes.at(client))
+}
+
+// start starts to serve a connection, which is a visitor's unless own says that it is our own: then no limit of visitors counts.
+func (w *Web) start(p *port, fd int, nc net.Conn, client netip.AddrPort, own *probe) {
 	c := &conn{w: w, port: p, since: w.timer.Now()}
 	c.era.Store(p.era.Load())
 	if nc != nil {
@@ -59,13 +64,16 @@ func (w *Web) begin(p *port, fd int, nc net.Conn, client netip.AddrPort) {
 	c.guard.sock = c.sock
 	c.local.find, c.who.local = c.sock.Local, &c.local
 	c.who.is(client)
-	c.proxied = within(p.table.Load().proxies, c.who.addr)
-	// Whom a proxy speaks for is known once its header has come.
-	if !c.proxied && !p.seat(&c.place, c.who.ip) {
-		w.refuse(c)
-		return
+	c.who.probe = own
+	if own == nil {
+		c.proxied = within(p.table.Load().proxies, c.who.addr)
+		// Whom a proxy speaks for is known once its header has come.
+		if !c.proxied && !p.seat(&c.place, c.who.ip) {
+			w.refuse(c)
+			return
+		}
+		w.stats.Accepted.Add(1)
 	}
-	w.stats.Accepted.Add(1)
 	w.stats.Connections.Add(1)
 	w.conns.Add(1)
 	select {

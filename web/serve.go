@@ -14,6 +14,9 @@ import (
 
 // serve answers one exchange, whatever it takes.
 func (w *Web) serve(x *exchange) {
+	if w.probed(x) {
+		return
+	}
 	w.stats.Requests.Add(1)
 	w.stats.InFlight.Add(1)
 	defer w.served(x)

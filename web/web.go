@@ -15,6 +15,7 @@
 //	compress                      answers on their way through an encoder
 //	tunnel                        WebSockets
 //	leaving                       addresses that move to another node
+//	serving, probe, proof         whether this node serves: it asks itself
 //
 // The wire codecs are web/http1, http2, http3 and fastcgi; what makes connections cheap is internal/sock.
 //
@@ -74,6 +75,7 @@ type Web struct {
 	idles   sync.Map // *pool.Member -> *idle
 	access  atomic.Pointer[accessLog]
 
+	probes     probes
 	compressor compressor
 	quic       quicPorts
 	streams3   sync.Pool // *stream3
@@ -106,6 +108,7 @@ type Web struct {
 func New(log *slog.Logger, o Options) *Web {
 	w := &Web{log: log, sockets: o.Sockets, health: o.Health, stdout: o.Stdout, tls: o.TLS, prove: o.Challenge, timer: sock.NewTimer(), ports: map[string]*port{}, sites: map[string]*SiteStats{}, tunnels: sock.NewTunnelBuffers()}
 	w.timer.Plain = o.Plain
+	w.probes.begin(o.Sockets)
 	w.dialing, w.hangUp = context.WithCancel(context.Background())
 	w.hire, w.ended = make(chan *conn), make(chan struct{})
 	w.works.New = newWork

@@ -73,7 +73,12 @@ func serveFile(t testing.TB, plain bool, hcl string) *service {
 
 // reload does what the engine does.
 func (s *service) reload(hcl string) error {
-	c, err := config.Parse("t.hcl", []byte(hcl+"\nlog {\n access = \"off\"\n}\n"), config.Options{Policies: []string{"round_robin", "hash", "ip_hash"}})
+	return s.reloadWhole(hcl + "\nlog {\n access = \"off\"\n}\n")
+}
+
+// reloadWhole is reload of a file that says itself what is logged.
+func (s *service) reloadWhole(hcl string) error {
+	c, err := config.Parse("t.hcl", []byte(hcl), config.Options{Policies: []string{"round_robin", "hash", "ip_hash"}})
 	if err != nil {
 		return err
 	}
