@@ -39,7 +39,7 @@ func openVRRP(o VRRPOptions) (*vrrpSocket, error) {
 	if !o.Source.IsValid() || o.Source.Is4In6() {
 		return nil, errors.New("the source is no IPv4 or IPv6 address")
 	}
-	if o.MAC != nil && len(o.MAC) != 6 {
+	if len(o.MAC) != 0 && len(o.MAC) != 6 {
 		return nil, fmt.Errorf("%s is no MAC of Ethernet", o.MAC)
 	}
 	index, err := indexOf(o.Link)
@@ -57,7 +57,7 @@ func openVRRP(o VRRPOptions) (*vrrpSocket, error) {
 		return nil, err
 	}
 	s.mouth, err = newSocket(f, unix.SOCK_RAW, protocolVRRP, func(fd int) error { return s.speak(fd, o.Link) })
-	if err == nil && o.Multicast && o.MAC != nil {
+	if err == nil && o.Multicast && len(o.MAC) != 0 {
 		s.frames, err = newFrameSocket()
 	}
 	if err != nil {
