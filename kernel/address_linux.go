@@ -35,6 +35,9 @@ func (n *Net) AddAddress(link string, p netip.Prefix) error {
 		err = addAddress(index, p)
 	}
 	if err != nil {
+		if p.Addr().Is6() && errors.Is(err, unix.EACCES) {
+			err = fmt.Errorf("%w (IPv6 is switched off: sysctl net.ipv6.conf.%s.disable_ipv6=0)", err, link)
+		}
 		return fmt.Errorf("add %s to %s: %w", p, link, explain(err))
 	}
 	return nil
@@ -125,11 +128,14 @@ func removeAddress(index int, link string, p netip.Prefix) error {
 // promoteSecondaries switches the link's promote_secondaries on, and tells how to undo it.
 func promoteSecondaries(index int, link string) (restore func(), err error) {
 	old, err := devconf(link, "promote_secondaries")
-	if err != nil || old != 0 {
-		return func() {}, err
+	if err == nil && old != 0 {
+		return func() {}, nil
 	}
 	if err := setDevconf(index, map[int]uint32{devconfPromoteSecondaries: 1}); err != nil {
 		return nil, err
+	}
+	if err != nil { // /proc is hidden: on is what does no harm
+		return func() {}, nil
 	}
 	return func() { _ = setDevconf(index, map[int]uint32{devconfPromoteSecondaries: 0}) }, nil
 }

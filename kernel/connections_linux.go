@@ -30,12 +30,16 @@ const (
 	diagSourceAt    = 4 + 2 + 2                // of struct inet_diag_msg: family, state, timer, retransmits; two ports
 	diagCookieAt    = diagSourceAt + 2*16 + 4  // two addresses, interface
 	diagMessageSize = 72
+	diagBytecode    = 1 // INET_DIAG_REQ_BYTECODE
+
+	maxFilter = 1000 // addresses, 32 bytes each: the length of an attribute has 16 bits
 )
 
 // Connections counts the TCP connections to one of these addresses that are open or opening: in one of SYN_RECV, ESTABLISHED,
 // FIN_WAIT1, CLOSE_WAIT, LAST_ACK, CLOSING. Those that are accepted by no program yet are among them.
 //
-// The kernel looks through all its sockets for it, some ms for 100,000: it is nothing to do for each request.
+// The kernel looks through all its sockets for it, and tells of each that counts: 1 µs of CPU for each, so 0.1 s for 100,000.
+// It is nothing to do for each request.
 func (n *Net) Connections(local []netip.Addr) (int, error) {
 	ids, err := n.ConnectionIDs(local)
 	return len(ids), err
@@ -91,7 +95,13 @@ func connections(local []netip.Addr) ([]uint64, error) {
 func listFamily(fd int, family byte, wanted map[netip.Addr]bool, b []byte) ([]uint64, error) {
 	request := make([]byte, diagRequestSize)
 	e := binary.NativeEndian
-	e.PutUint32(request, diagRequestSize)
+	if len(wanted) <= maxFilter {
+		filter := diagFilter(wanted)
+		request = e.AppendUint16(request, uint16(4+len(filter)))
+		request = e.AppendUint16(request, diagBytecode)
+		request = append(request, filter...)
+	}
+	e.PutUint32(request, uint32(len(request)))
 	e.PutUint16(request[4:], unix.SOCK_DIAG_BY_FAMILY)
 	e.PutUint16(request[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
 	body := request[unix.SizeofNlMsghdr:]
@@ -115,6 +125,41 @@ func listFamily(fd int, family byte, wanted map[netip.Addr]bool, b []byte) ([]ui
 			return ids, err
 		}
 	}
+}
+
+// diagFilter is a program for the kernel, which says whether it need tell of a socket: most that a balancer has lead to
+// members, and have other local addresses. For each address there are two instructions:
+//
+//	if the local address is this one: next instruction, else: the one after it
+//	go to the end, which means yes
+//
+// The last has no second one; its "else" leads behind the end, which means no. One for an IPv4 address is true for ::ffff: and
+// that address, too.
+func diagFilter(wanted map[netip.Addr]bool) []byte {
+	const jump, local = 1, 7 // INET_DIAG_BC_JMP, INET_DIAG_BC_S_COND
+	e := binary.NativeEndian
+	var conditions [][]byte
+	total := 0
+	for a := range wanted {
+		raw := a.AsSlice()
+		c := []byte{local, byte(12 + len(raw))}
+		c = e.AppendUint16(c, uint16(12+len(raw)+4))
+		c = append(c, byte(family(a)), byte(a.BitLen()), 0, 0)
+		c = e.AppendUint32(c, 0xffffffff) // any port
+		conditions = append(conditions, append(c, raw...))
+		total += 12 + len(raw) + 4
+	}
+	total -= 4
+	b := make([]byte, 0, total)
+	for i, c := range conditions {
+		b = append(b, c...)
+		if i < len(conditions)-1 {
+			toEnd := total - len(b)
+			b = append(b, jump, 4)
+			b = e.AppendUint16(b, uint16(toEnd))
+		}
+	}
+	return b
 }
 
 // listMessages reads one part of the list and appends what it finds to ids.

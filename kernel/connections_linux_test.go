@@ -165,3 +165,36 @@ func TestListMessages(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkConnections counts 10,000 connections.
+func BenchmarkConnections(b *testing.B) {
+	const pairs = 5000 // both ends are on this machine, and have the address
+	l, err := net.Listen("tcp", "127.0.0.43:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+		}
+	}()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 43)}}
+	for range pairs {
+		c, err := d.Dial("tcp", l.Addr().String())
+		if err != nil {
+			b.Skipf("no %d connections here: %v", pairs, err)
+		}
+		defer c.Close()
+	}
+	n := New()
+	for b.Loop() {
+		if got, err := n.Connections([]netip.Addr{ip("127.0.0.43")}); err != nil || got != 2*pairs {
+			b.Fatalf("Connections() = %d, %v, want %d", got, err, 2*pairs)
+		}
+	}
+}

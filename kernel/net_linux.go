@@ -81,8 +81,6 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w (run as root or grant CAP_NET_ADMIN and CAP_NET_RAW)", err)
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("%w (IPv6 may be switched off: sysctl net.ipv6.conf.*.disable_ipv6)", err)
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%w (ip link shows which links there are)", err)
 	}
