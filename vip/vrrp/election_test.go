@@ -140,6 +140,19 @@ func TestElection(t *testing.T) {
 			{1100 * ms, hearEvery("10.0.0.9", 0, sec), "", 1100*ms + 609375*time.Microsecond},
 			{1100*ms + 609375*time.Microsecond, tick, seize, 1200*ms + 609375*time.Microsecond}, // and speaks in its own
 		}},
+		{"what was learned is forgotten as a master", v3(), []scene{
+			{0, start, "init>backup", down3},
+			{100 * ms, hearEvery("10.0.0.9", 0, sec), "", 100*ms + skew3},
+			{110 * ms, hearEvery("10.0.0.8", 200, sec), "", 110*ms + down2},
+			{110*ms + down2, tick, seize, 210*ms + down2},
+			{120*ms + down2, yield, "send 0; disown; master>backup", 120*ms + down2 + down3},
+		}},
+		{"and by a fault", v3(), []scene{
+			{0, start, "init>backup", down3},
+			{100 * ms, hearEvery("10.0.0.9", 200, sec), "", 100*ms + down2},
+			{200 * ms, fault(0, "no carrier"), "backup>fault", never},
+			{300 * ms, fault(0, ""), "fault>backup", 300*ms + down3},
+		}},
 		{"v3 does not learn from one that it takes over from", v3(), []scene{
 			{0, start, "init>backup", down3},
 			{100 * ms, hearEvery("10.0.0.9", 99, sec), "", down3},

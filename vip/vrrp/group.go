@@ -27,8 +27,8 @@ import (
 // The skew of all machines of a group follows the priority of one, the lead (of the lowest router ID), which is the same on all
 // nodes: where two nodes come first by different machines of the group, neither could ever be master of all, as both would
 // always speak at the same time, each hear a better one for one of its machines, and both fall silent. As it is, one
-// of them is first. For the same reason the one that lost by the lead waits one interval more before it tries again, which
-// keepalived does not do and so wins.
+// of them is first. Where the leads have equal priorities, the addresses must decide: a group that was thrown out, and hears within
+// an interval a better lead than its own, waits one interval more before it tries again.
 //
 // A machine whose time has come keeps that in mind until it accepts an advertisement, so that the machines of a group need not
 // come to it in the same moment; keepalived arms the timer again and again instead.
@@ -38,6 +38,7 @@ type Group struct {
 	machines []*Machine
 	lead     *Machine
 	state    State
+	thrown   timer // a better master has ended this one's time; until then others may say that they are better, too
 	actions  []Action
 	buffer   []byte // of the payloads
 	advert   Advert // that is being received

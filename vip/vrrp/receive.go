@@ -109,6 +109,7 @@ func (m *Machine) backupHears(now Time, src netip.Addr, a *Advert) {
 	m.learn(a)
 	m.wants = false
 	m.deadline.arm(now + m.masterDown())
+	m.standBack(now, src, a)
 }
 
 // learn takes the interval of a master over: in version 3 it need not be the own one. That of version 2 has been compared.
@@ -128,7 +129,7 @@ func (g *Group) masterHears(now Time, m *Machine, src netip.Addr, a *Advert) {
 		return
 	}
 	m.counters.MastersBeside++
-	if a.Priority < m.priority || a.Priority == m.priority && src.Less(bare(m.s.Source)) {
+	if !m.better(src, a) {
 		m.contended = true
 		m.again.arm(now + announceDelay)
 		if g.answer(now, m) {
@@ -142,10 +143,20 @@ func (g *Group) masterHears(now Time, m *Machine, src netip.Addr, a *Advert) {
 	m.learn(a)
 	m.heard = heard{from: src, priority: a.Priority, at: now}
 	g.leave(now, Backup, false, m, fmt.Sprintf("%v advertises %d", src, a.Priority))
-	if m == g.lead && len(g.machines) > 1 {
-		for _, m := range g.machines {
-			m.deadline.at += m.learned // see Group
-		}
+	g.thrown.arm(now + m.learned)
+	m.standBack(now, src, a)
+}
+
+// better says whether another machine's advertisement beats this one's: by its priority, and between equals by its address.
+func (m *Machine) better(src netip.Addr, a *Advert) bool {
+	return a.Priority > m.priority || a.Priority == m.priority && bare(m.s.Source).Less(src)
+}
+
+// standBack puts the time of a group off by an interval, if it has just been thrown out and is not the best by its lead; see Group.
+func (m *Machine) standBack(now Time, src netip.Addr, a *Advert) {
+	g := m.group
+	if m == g.lead && len(g.machines) > 1 && g.thrown.set && !g.thrown.due(now) && m.better(src, a) {
+		m.deadline.at += m.learned
 	}
 }
 
