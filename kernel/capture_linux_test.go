@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// capture hears all frames that arrive at a link, of which test says true, from now on.
+// capture hears all frames that arrive at a link.
 type capture struct {
 	t  *testing.T
 	fd int
@@ -39,8 +39,8 @@ func newCapture(t *testing.T, link string) *capture {
 // next is the next frame that is wanted; nil if there is none within the time.
 func (c *capture) next(within time.Duration, wanted func([]byte) bool) []byte {
 	c.t.Helper()
-	b := make([]byte, 2048)
 	for end := time.Now().Add(within); time.Now().Before(end); {
+		b := make([]byte, 2048)
 		n, from, err := unix.Recvfrom(c.fd, b, 0)
 		if err == unix.EAGAIN || err == unix.EINTR {
 			continue
