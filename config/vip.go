@@ -80,7 +80,7 @@ func vipBlocks() []Block {
 		}},
 		{Path: "vip.probe", Keys: append([]Key{
 			{"every", "time", "\"1s\"", "Time between two requests through this node's own listeners."},
-			{"timeout", "time", "\"2s\"", "How long one may take."},
+			{"timeout", "time", "\"2s\"", "How long one may take, up to 5 s."},
 		}, riseAndFall("requests", "serving")...)},
 		{Path: "vip.check", Label: "name", Keys: append([]Key{
 			{"command", "text or list", "", "Needed. Command and its arguments; an absolute path, no shell. Exit code 0 is good."},

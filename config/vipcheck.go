@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
+// maxProbe is how long web asks at most, so that a longer time-out would do nothing.
+const maxProbe = 5 * time.Second
+
 func (d *decoder) readVIPProbe(b *body) VIPProbe {
 	return VIPProbe{
 		Every:   b.time("every", time.Second, 100*time.Millisecond, time.Hour),
-		Timeout: b.time("timeout", 2*time.Second, 10*time.Millisecond, time.Hour),
+		Timeout: b.time("timeout", 2*time.Second, 10*time.Millisecond, maxProbe),
 		Rise:    b.count("rise", 2, 1, 100),
 		Fall:    b.count("fall", 3, 1, 100),
 	}

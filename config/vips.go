@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ func (d *decoder) routerIDs(all []*placedVIP, node string) {
 	}
 	on := map[router]map[string]*placedVIP{} // by interface, "" is not known; the first of each
 	first := map[router]*placedVIP{}
+	macs := map[router]*placedVIP{} // their interfaces are named after the ID
 	for _, p := range all {
 		if !p.here || p.unsure() {
 			continue
@@ -77,9 +79,15 @@ func (d *decoder) routerIDs(all []*placedVIP, node string) {
 			if other == nil && p.Interface == "" {
 				other = first[r]
 			}
+			if other == nil && p.VirtualMAC {
+				other = macs[r]
+			}
 			if other != nil && !clashed {
 				d.routerIDClash(p, other, node)
 				clashed = true
+			}
+			if p.VirtualMAC && macs[r] == nil {
+				macs[r] = p
 			}
 			if on[r] == nil {
 				on[r], first[r] = map[string]*placedVIP{}, p
@@ -100,9 +108,13 @@ func (p *placedVIP) unsure() bool {
 }
 
 func (d *decoder) routerIDClash(p, other *placedVIP, node string) {
-	where, next := "are on interface "+p.Interface, ""
-	if p.Interface == "" || other.Interface == "" {
-		where, next = "may be on one interface", ", or say with interface that they are on different ones"
+	where, next := fmt.Sprintf("are on interface %s of node %q, so each would take the other's advertisements for its own", p.Interface, node), ""
+	switch {
+	case p.VirtualMAC && other.VirtualMAC:
+		where = fmt.Sprintf("a virtual MAC on node %q, which is made of the router ID", node)
+	case p.Interface == "" || other.Interface == "":
+		where = fmt.Sprintf("may be on one interface of node %q, so each would take the other's advertisements for its own", node)
+		next = ", or say with interface that they are on different ones"
 	}
 	why := ""
 	if !p.has("router_id") || !other.has("router_id") {
@@ -112,8 +124,8 @@ func (d *decoder) routerIDClash(p, other *placedVIP, node string) {
 	if p.has("router_id") {
 		at = p.where("router_id")
 	}
-	d.fail(at, "Router ID already taken", "%s and %s (line %d) both have router ID %d%s and %s of node %q, so each would take the other's advertisements for its own. Write another router_id, 1 to 255, in one of them%s.",
-		p.title(), other.title(), other.labelAt.Start.Line, p.RouterID, why, where, node, next)
+	d.fail(at, "Router ID already taken", "%s and %s (line %d) both have router ID %d%s and %s. Write another router_id, 1 to 255, in one of them%s.",
+		p.title(), other.title(), other.labelAt.Start.Line, p.RouterID, why, where, next)
 }
 
 // vipGroups checks that the vips of a group can be owned together.
