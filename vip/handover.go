@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"skein/vip/speaker"
@@ -170,6 +171,16 @@ func (h *handover) owned() bool {
 	return h.group.owned()
 }
 
+// held reports whether an address is still on an interface: it is removed a moment after the state has changed, and until then
+// those that were held would come in.
+func (h *handover) held() bool {
+	h.v.mu.Lock()
+	defer h.v.mu.Unlock()
+	return h.group.owned() || slices.ContainsFunc(h.group.routers, func(r *router) bool {
+		return slices.ContainsFunc(r.families, func(f *family) bool { return f.seen != nil && len(f.seen.Held) > 0 })
+	})
+}
+
 // yield makes the speaker let go, and waits until it has.
 func (h *handover) yield(ctx context.Context, left int) (result string) {
 	v := h.v
@@ -202,7 +213,7 @@ func (h *handover) yield(ctx context.Context, left int) (result string) {
 		s.beat() // what it is as a backup
 		err = s.send(speaker.Order{Yield: &speaker.Yield{VIPs: vips, Reason: h.reason}})
 	}
-	for began := time.Now(); err == nil && h.owned(); {
+	for began := time.Now(); err == nil && h.held(); {
 		if time.Since(began) >= yieldLimit {
 			err = fmt.Errorf("the speaker has not let go within %v", yieldLimit)
 		}

@@ -200,6 +200,24 @@ func TestHandoverToNobody(t *testing.T) {
 	})
 }
 
+// New connections are ignored until the address is gone from the interface, which is a moment later than the state says.
+func TestHandoverHoldsUntilGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := master(t, front())
+		defer w.stop()
+		w.net.disconnect(1, 2, 3)
+		s.mu.Lock()
+		s.slow = 40 * time.Millisecond
+		s.mu.Unlock()
+		w.drain(true)
+		w.expect("leaving [10.0.0.10]", "hold [10.0.0.10]")
+		time.Sleep(39 * time.Millisecond)
+		w.expect()
+		time.Sleep(1*time.Millisecond + letGoEvery)
+		w.expect("release")
+	})
+}
+
 // Another node takes the addresses before they are handed over: there is nothing more to wait for.
 func TestHandoverOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
