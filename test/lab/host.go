@@ -113,10 +113,15 @@ func (h *Host) Dial(ctx context.Context, network, addr string) (c net.Conn, err 
 func (h *Host) Listen(addr string) net.Listener {
 	h.lab.t.Helper()
 	var l net.Listener
-	if err := h.Do(func() (err error) {
-		l, err = net.Listen("tcp", addr)
-		return err
-	}); err != nil {
+	var err error
+	// A program that is being started may hold an old socket for a moment.
+	if !harness.Soon(patience, func() bool {
+		err = h.Do(func() (err error) {
+			l, err = net.Listen("tcp", addr)
+			return err
+		})
+		return !errors.Is(err, unix.EADDRINUSE)
+	}) || err != nil {
 		h.lab.t.Fatalf("host %s: %v", h.Name, err)
 	}
 	h.lab.t.Cleanup(func() { l.Close() })

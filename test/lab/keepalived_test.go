@@ -27,6 +27,7 @@ vrrp_instance front {
 
 // Two keepalived fail over in the lab: it works without anything of ours.
 func TestKeepalivedPair(t *testing.T) {
+	t.Parallel()
 	_, _, a, b, c := three(t)
 	a.Origin(":80", nil)
 	b.Origin(":80", nil)

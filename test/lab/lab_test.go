@@ -57,6 +57,7 @@ func reaches(h *Host, addr string) bool {
 }
 
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	_, _, a, b, c := three(t)
 	t.Logf("a lab of three hosts in %v", time.Since(begin))
@@ -86,6 +87,7 @@ func TestHosts(t *testing.T) {
 }
 
 func TestPortFaults(t *testing.T) {
+	t.Parallel()
 	_, lan, a, b, c := three(t)
 	serve(a, ":80")
 	serve(b, ":80")
@@ -129,6 +131,7 @@ func TestPortFaults(t *testing.T) {
 }
 
 func TestCarrierIsSeenAtOnce(t *testing.T) {
+	t.Parallel()
 	_, _, a, _, _ := three(t)
 	monitor := a.Start("ip", "-o", "monitor", "link")
 	harness.Eventually(t, patience, "the monitor listens", func() bool {
@@ -157,6 +160,7 @@ func TestCarrierIsSeenAtOnce(t *testing.T) {
 }
 
 func TestProgram(t *testing.T) {
+	t.Parallel()
 	_, _, a, _, _ := three(t)
 	// The child goes on when its parent dies alone, and dies with it as a group.
 	script := `sleep 1000 & echo child $!; while :; do echo tick; sleep 0.01; done`
@@ -191,6 +195,7 @@ func TestProgram(t *testing.T) {
 }
 
 func TestPower(t *testing.T) {
+	t.Parallel()
 	_, _, a, _, c := three(t)
 	p := a.Start("setsid", "sleep", "1000") // in a group of its own: PowerOff finds it all the same
 	a.Start("ip", "addr", "add", "10.0.0.100/24", "dev", "eth0").Wait(patience)
@@ -210,6 +215,7 @@ func TestPower(t *testing.T) {
 }
 
 func TestDo(t *testing.T) {
+	t.Parallel()
 	_, _, a, _, _ := three(t)
 	if err := a.Do(func() error { return a.Do(func() error { return io.EOF }) }); err != io.EOF {
 		t.Errorf("Do in Do = %v, want EOF", err)
@@ -235,6 +241,7 @@ func TestDo(t *testing.T) {
 
 // A router between two networks.
 func TestRoute(t *testing.T) {
+	t.Parallel()
 	l := New(t)
 	lan, wan := l.Switch("lan"), l.Switch("wan")
 	a := l.Host("a", lan.Port("10.0.0.1/24", "fd00::1/64"))
@@ -255,6 +262,7 @@ func TestRoute(t *testing.T) {
 }
 
 func TestSkein(t *testing.T) {
+	t.Parallel()
 	_, _, a, b, c := three(t)
 	origin := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "b") })}
 	l := b.Listen(":8080")

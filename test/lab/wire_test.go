@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"slices"
 	"testing"
 	"time"
@@ -15,13 +14,7 @@ import (
 // numbered sends datagrams with the numbers 0 - n-1 from a to b and returns those that arrive until nothing comes for a while, in their order.
 func numbered(t *testing.T, a, b *Host, n int, every, until time.Duration) (got []int, took time.Duration) {
 	t.Helper()
-	var in net.PacketConn
-	if err := b.Do(func() (err error) {
-		in, err = net.ListenPacket("udp", b.Port(0).Addr().String()+":9")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	in := receiver(t, b, "udp", b.Port(0).Addr().String()+":0")
 	defer in.Close()
 	out, err := a.Dial(context.Background(), "udp", in.LocalAddr().String())
 	if err != nil {
@@ -71,6 +64,7 @@ func inOrder(n []int) (turned, repeated int) {
 }
 
 func TestWire(t *testing.T) {
+	t.Parallel()
 	_, _, a, b, c := three(t)
 	w := a.Port(0).Wire()
 	const n = 500
@@ -146,6 +140,7 @@ func TestWire(t *testing.T) {
 
 // The same seed and the same frames have the same fate.
 func TestWireSeed(t *testing.T) {
+	t.Parallel()
 	fate := func(seed uint64) []int {
 		l := New(t)
 		lan := l.Switch("lan")
@@ -171,6 +166,7 @@ func TestWireSeed(t *testing.T) {
 
 // A pair of ports on a wire of its own does not reach the switch.
 func TestWireOfTwo(t *testing.T) {
+	t.Parallel()
 	l, _, a, b, c := three(t)
 	l.Wire(a.Port(0), b.Port(0))
 	serve(b, ":80")
