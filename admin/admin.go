@@ -44,6 +44,7 @@ type Sources struct {
 	Traffic    func() (Traffic, []Listener)
 
 	Certificates func() []Certificate
+	VIPs         func() VIPs // nil is none
 }
 
 // Limits of the API. Its callers are people, scripts and Prometheus on the same machine; whoever needs more is not one.
@@ -79,6 +80,9 @@ type opened struct {
 func New(log *slog.Logger, s Sources) *Admin {
 	if s.Listen == nil {
 		s.Listen = new(net.ListenConfig).Listen
+	}
+	if s.VIPs == nil {
+		s.VIPs = func() VIPs { return VIPs{} }
 	}
 	a := &Admin{log: log, sources: s}
 	server := func(h http.Handler) *http.Server {

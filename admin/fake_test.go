@@ -59,6 +59,7 @@ type fake struct {
 	reloads  atomic.Int32
 	reloaded error
 	serving  error
+	vips     VIPs
 }
 
 func newFake(t *testing.T) *fake {
@@ -78,7 +79,7 @@ func newFake(t *testing.T) *fake {
 		t.Fatal(err)
 	}
 	drains.Apply(set)
-	f := &fake{set: set, config: c}
+	f := &fake{set: set, config: c, vips: fakeVIPs()}
 	f.Admin = New(log, Sources{
 		Version: "v1", Started: time.Now().Add(-time.Hour),
 		Live:    func() (*config.Config, *pool.Set) { return c, set },
@@ -100,6 +101,7 @@ func newFake(t *testing.T) *fake {
 		Certificates: func() []Certificate {
 			return []Certificate{{Names: []string{"shop.example", "*.shop.example"}, Source: "acme", Error: "no answer"}}
 		},
+		VIPs: func() VIPs { return f.vips },
 	})
 	return f
 }

@@ -30,7 +30,8 @@ func (a *Admin) families() []*family {
 	f := a.configFamilies()
 	f = append(f, a.poolFamilies()...)
 	f = append(f, a.webFamilies()...)
-	return append(f, a.certificateFamilies()...)
+	f = append(f, a.certificateFamilies()...)
+	return append(f, a.vipFamilies()...)
 }
 
 func (a *Admin) configFamilies() []*family {

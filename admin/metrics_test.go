@@ -42,6 +42,26 @@ func TestExposition(t *testing.T) {
 		`skein_pool_member_answer_seconds_count{address="10.0.0.11:8080",pool="web",server="web1"} 0`,
 		`skein_build_info{go=`,
 		"process_open_fds ",
+		`skein_vip_state{family="ipv4",state="master",vip="front"} 1`,
+		`skein_vip_state{family="ipv4",state="backup",vip="front"} 0`,
+		`skein_vip_state{family="ipv6",state="master",vip="front"} 0`,
+		`skein_vip_state{family="ipv6",state="fault",vip="front"} 1`,
+		`skein_vip_priority{family="ipv6",vip="front"} 4`,
+		`skein_vip_transitions_total{family="ipv4",to="master",vip="front"} 2`,
+		`skein_vip_adverts_sent_total{family="ipv4",vip="front"} 1000`,
+		`skein_vip_adverts_received_total{family="ipv4",vip="front"} 17`,
+		`skein_vip_adverts_refused_total{family="ipv4",reason="checksum",vip="front"} 3`,
+		`skein_vip_advert_late_seconds_bucket{family="ipv4",vip="front",le="0.001"} 990`,
+		`skein_vip_advert_late_seconds_bucket{family="ipv4",vip="front",le="0.01"} 999`,
+		`skein_vip_advert_late_seconds_bucket{family="ipv4",vip="front",le="+Inf"} 1000`,
+		`skein_vip_advert_late_seconds_sum{family="ipv4",vip="front"} 0.5`,
+		`skein_vip_advert_late_seconds_count{family="ipv4",vip="front"} 1000`,
+		`skein_vip_isolated{vip="front"} 1`,
+		`skein_vip_fit{vip="front"} 0`,
+		`skein_vip_fit{vip="back"} 1`,
+		`skein_vip_handovers_total{result="clean",vip="front"} 5`,
+		"skein_vip_speaker_restarts_total 2",
+		"skein_vip_speaker_realtime 1",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
@@ -69,7 +89,7 @@ func TestMetricsManual(t *testing.T) {
 		}
 		kind := "gauge"
 		switch {
-		case f.name == "skein_pool_member_answer_seconds":
+		case f.name == "skein_pool_member_answer_seconds", f.name == "skein_vip_advert_late_seconds":
 			kind = "histogram"
 		case f.kind == prometheus.CounterValue:
 			kind = "counter"

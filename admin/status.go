@@ -27,6 +27,9 @@ type Status struct {
 	Drains    []Drain    `json:"drains"`
 
 	Certificates []Certificate `json:"certificates"`
+
+	VIPs    []VIP    `json:"vips"`
+	Speaker *Speaker `json:"speaker,omitempty"` // absent without vips
 }
 
 // Config names the configuration in force.
@@ -176,8 +179,10 @@ func (a *Admin) Status() Status {
 		Node: c.Node, Region: c.Region, Version: a.sources.Version, State: "serving",
 		Started: a.sources.Started, Uptime: time.Since(a.sources.Started).Seconds(),
 		Config: Config{c.File, c.Hash}, Reload: a.sources.LastReload(),
-		Pools: []Pool{}, Drains: []Drain{},
+		Pools: []Pool{}, Drains: []Drain{}, VIPs: []VIP{},
 	}
+	vips := a.sources.VIPs()
+	s.VIPs, s.Speaker = append(s.VIPs, vips.VIPs...), vips.Speaker
 	s.Traffic, s.Listeners = a.sources.Traffic()
 	s.Certificates = a.sources.Certificates()
 	if a.sources.Serving() != nil {
