@@ -85,6 +85,7 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		Health:       monitor.Status,
 		Drains:       drains,
 		Certificates: func() []admin.Certificate { return certificatesOf(certificates.Status()) },
+		VIPs:         func() admin.VIPs { return vipsOf(addresses.Status()) },
 		Traffic:      func() (admin.Traffic, []admin.Listener) { return traffic(sites.Status(), e.Config()) },
 	})
 	return parts{
