@@ -188,6 +188,7 @@ func (p *Probe) take() *visit {
 // Stop ends the visits: those that run may end, each within its timeout. It returns what there was.
 func (p *Probe) Stop() Report {
 	p.stop()
+	last := time.Now() // nobody asks after that: that a hanging request still hangs is no gap
 	<-p.ended
 	p.mu.Lock()
 	for _, v := range p.idle {
@@ -195,7 +196,9 @@ func (p *Probe) Stop() Report {
 	}
 	p.idle = nil
 	p.mu.Unlock()
-	return p.Report()
+	r := p.Report()
+	r.To = last
+	return r
 }
 
 // Report is what there was until now. Requests that run are not in it.

@@ -38,7 +38,7 @@ func (r Report) Gap() time.Duration {
 func (r Report) gap() (longest time.Duration, at time.Time) {
 	ends := []time.Time{r.From, r.To}
 	for _, q := range r.Requests {
-		if q.Err == nil {
+		if q.Err == nil && !q.End.After(r.To) {
 			ends = append(ends, q.End)
 		}
 	}
