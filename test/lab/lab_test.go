@@ -135,8 +135,7 @@ func TestCarrierIsSeenAtOnce(t *testing.T) {
 	_, _, a, _, _ := three(t)
 	monitor := a.Start("ip", "-o", "monitor", "link")
 	harness.Eventually(t, patience, "the monitor listens", func() bool {
-		a.Port(0).Isolate(false)
-		a.Start("ip", "link", "set", "lo", "down").Wait(patience)
+		a.Start("sh", "-c", "ip link set lo down; ip link set lo up").Wait(patience)
 		return strings.Contains(monitor.Log(), "lo:")
 	})
 	for range 5 {
@@ -291,6 +290,9 @@ http "site" {
 		t.Errorf("answer = %q, want b", got)
 	}
 	s.FreezeAll()
+	if reaches(c, "10.0.0.11:80") {
+		t.Error("skein answers while it is frozen")
+	}
 	s.ThawAll()
 	if got := get(); got != "b" {
 		t.Errorf("answer after thaw = %q, want b", got)
