@@ -20,6 +20,7 @@ func (g *Group) Configure(now Time, m *Machine, s Settings) (actions []Action, o
 	g.begin(now)
 	before := m.advert(m.priority)
 	m.set(s)
+	m.rollout.begin(now, old.Addresses, m.s.Addresses)
 	if m.priority == old.Priority || m.owner() || old.Priority == OwnerPriority {
 		if s.Priority != old.Priority {
 			m.priority = s.Priority

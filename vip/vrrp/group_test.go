@@ -72,6 +72,13 @@ func TestGroup(t *testing.T) {
 			{50*ms + 2*down3, tick, "", 51*ms + 2*down3},
 			{51*ms + 2*down3, tick, seizeTwo, 151*ms + 2*down3},
 		}},
+		{"a better lead, but later: it is the master's", pair(100, 100), []scene{
+			{0, start, both, down3},
+			{down3, tick, seizeTwo, down3 + 100*ms},
+			{down3 + 50*ms, hearOn(1, "fe80::9", 200, 0), cedeTwo, 50*ms + 2*down3},
+			{down3 + 150*ms, hear("10.0.0.9", 100), "", 50*ms + 2*down3},
+			{50*ms + 2*down3, tick, "", 150*ms + 2*down3},
+		}},
 		{"the skew is the lead's", pair(100, 20), []scene{{0, start, both, down3}}},
 		{"the skew is the lead's, wherever it stands", []Settings{pair(20, 100)[1], pair(100, 20)[0]}, []scene{{0, start, both, down3}}},
 		{"one gives up: the other time runs", pair(100, 100), []scene{

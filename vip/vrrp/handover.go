@@ -101,7 +101,8 @@ func (g *Group) resumeMaster(now Time, owned [][]netip.Addr) {
 	if g.state != Master {
 		return
 	}
-	for _, m := range g.machines {
+	for i, m := range g.machines {
+		m.rollout.begin(now, owned[i], m.s.Addresses)
 		m.answerable = now
 		g.advertise(now, m)
 	}

@@ -13,6 +13,7 @@ type Machine struct {
 	group    *Group
 	priority uint8 // effective
 	password [passwordSize]byte
+	rollout  rollout
 
 	deadline  timer // backup: when the master is missed; master: when the next advertisement is due
 	preemptAt timer // from when a lesser master is not waited for any more

@@ -13,7 +13,7 @@ func (g *Group) Receive(now Time, m *Machine, r Received) []Action {
 		return g.actions
 	}
 	src := bare(r.Src)
-	plain, why, ok := m.accept(&g.advert, r, src)
+	plain, why, ok := m.accept(now, &g.advert, r, src)
 	if !ok {
 		m.refused[why]++
 		return g.actions
@@ -32,8 +32,9 @@ func (g *Group) Receive(now Time, m *Machine, r Received) []Action {
 	return g.actions
 }
 
-// accept makes the checks of RFC 9568 section 7.1 and of keepalived, in keepalived's order.
-func (m *Machine) accept(a *Advert, r Received, src netip.Addr) (plain bool, why Refusal, ok bool) {
+// accept makes the checks of RFC 9568 section 7.1 and of keepalived, in keepalived's order, but for those of the list: they come last,
+// as the list of whoever is a peer in all else is evidence.
+func (m *Machine) accept(now Time, a *Advert, r Received, src netip.Addr) (plain bool, why Refusal, ok bool) {
 	if why, ok = a.header(r); !ok {
 		return false, why, false
 	}
@@ -54,8 +55,6 @@ func (m *Machine) accept(a *Advert, r Received, src netip.Addr) (plain bool, why
 		return false, RefusedInterval, false
 	case r.Payload[0]&0x0f != typeAdvert:
 		return false, RefusedType, false
-	case int(r.Payload[3]) != len(m.s.Addresses):
-		return false, RefusedCount, false
 	}
 	if plain, why, ok = a.body(r); !ok {
 		return false, why, false
@@ -64,12 +63,14 @@ func (m *Machine) accept(a *Advert, r Received, src netip.Addr) (plain bool, why
 	switch unicast := len(m.s.Peers) > 0; {
 	case unicast && dst.IsMulticast(), !unicast && dst != Multicast(!m.v4()):
 		return false, RefusedDestination, false
-	case !includes(a.Addresses, m.s.Addresses):
-		return false, RefusedAddresses, false
 	case unicast && !contains(m.s.Peers, src), src.Is4() != m.v4():
 		return false, RefusedSource, false
+	case m.rollout.hears(now, m.s.Addresses, a.Addresses):
+		return plain, 0, true
+	case len(a.Addresses) != len(m.s.Addresses):
+		return false, RefusedCount, false
 	}
-	return plain, 0, true
+	return false, RefusedAddresses, false
 }
 
 // includes compares each with its place first: peers of the same configuration have the same order.

@@ -3,7 +3,7 @@ package vrrp
 // Refusal is why an advertisement was not taken; its text is the key in [Counters.Refused].
 type Refusal uint8
 
-// The refusals, in the order of the checks, which is keepalived's.
+// The refusals, in the order of the checks, which is almost keepalived's.
 const (
 	RefusedLength      Refusal = iota // shorter than a header, or not exactly what version, family and count say
 	RefusedRouterID                   // it is of another virtual router; harmless where several share a link

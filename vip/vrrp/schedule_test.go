@@ -319,12 +319,12 @@ func TestSchedules(t *testing.T) {
 		tell(t, seed)
 		return
 	}
-	count := uint64(20_000)
+	count := uint64(100_000)
 	if os.Getenv("SKEIN_SOAK") != "" {
-		count = 100_000
+		count = 1_000_000
 	}
 	if testing.Short() {
-		count = 2_000
+		count = 5_000
 	}
 	for seed := range count {
 		if play(seed, nil) != "" {

@@ -164,6 +164,7 @@ func (g *Group) send(now Time, m *Machine, priority uint8) {
 	m.sent = now
 	m.counters.Sent++
 	a, plain := m.advert(priority), m.withoutPseudoHeader()
+	a.Addresses = m.rollout.said(now, m.s.Addresses)
 	src := bare(m.s.Source)
 	if len(m.s.Peers) == 0 {
 		dst := Multicast(!m.v4())
