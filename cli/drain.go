@@ -27,14 +27,14 @@ func (p Process) drain() *cobra.Command {
 
 NAME is a server, a node, an address, or a region, which means all its servers. A server is drained while a drain of any
 owner stands; an owner has one drain for each server, and a new one replaces it. The last usable server of a pool is only
-drained with --force.`,
+drained with --force. A drain of this very node also hands its virtual addresses over to another one.`,
 		Example: "  skein drain web1 --wait --reason \"new kernel\"\n  skein drain beijing --for 10m\n  skein drain 10.0.0.11:8080",
 		Args:    exactlyOne("NAME"),
 	}
 	client := p.socketFlag(cmd)
 	f := cmd.Flags()
 	f.DurationVar(&lasts, "for", 0, "end by itself after this time (default: until skein ready)")
-	f.BoolVar(&wait, "wait", false, "return when no work is left on the server")
+	f.BoolVar(&wait, "wait", false, "return when no work is left on the server, and its addresses are handed over")
 	f.DurationVar(&timeout, "timeout", time.Minute, "how long --wait waits; then the exit code is 1 and the drain stays")
 	f.StringVar(&q.Reason, "reason", "", "a word for the others, shown by skein status")
 	f.StringVar(&q.Owner, "owner", p.user(), "whose drain it is")
@@ -48,6 +48,10 @@ drained with --force.`,
 			q.For = lasts.String()
 		}
 		c := client()
+		before, err := c.Status(cmd.Context()) // a handover may be over before we could look again
+		if err != nil {
+			return err
+		}
 		a, err := c.Drain(cmd.Context(), q)
 		if err != nil {
 			return err
@@ -62,6 +66,7 @@ drained with --force.`,
 			}
 			fmt.Fprintf(p.Out, "%s is drained%s, %s running\n", d.Server, until, count(d.Active, "request"))
 		}
+		printHandOver(p.Out, before, a.Servers)
 		if !wait {
 			return nil
 		}
@@ -70,19 +75,27 @@ drained with --force.`,
 	return cmd
 }
 
-// waitIdle returns when no work is left on the servers.
+// waitIdle returns when no work is left on the servers, and this node's addresses are handed over if it is one of them.
 func (p Process) waitIdle(ctx context.Context, c *admin.Client, servers []string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	t := time.NewTicker(200 * time.Millisecond)
 	defer t.Stop()
 	var left int64
+	var leaving []string
 	for {
 		s, err := c.Status(ctx)
 		switch {
 		case err == nil:
-			if left = active(s, servers); left == 0 {
+			here := drainsHere(s, servers)
+			if leaving = nil; here {
+				leaving = handingOver(s)
+			}
+			if left = active(s, servers); left == 0 && len(leaving) == 0 {
 				fmt.Fprintln(p.Out, "no work is left")
+				if here {
+					printHandedOver(p.Out, s)
+				}
 				return nil
 			}
 		case ctx.Err() == nil:
@@ -91,6 +104,9 @@ func (p Process) waitIdle(ctx context.Context, c *admin.Client, servers []string
 		select {
 		case <-t.C:
 		case <-ctx.Done():
+			if left == 0 && len(leaving) > 0 {
+				return fmt.Errorf("drain: still handing over %s after %v; the drain stays\nhint: skein status says how far it is", strings.Join(leaving, ", "), timeout)
+			}
 			return fmt.Errorf("drain: %s still running after %v; the drain stays", count(left, "request"), timeout)
 		}
 	}

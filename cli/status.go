@@ -17,11 +17,14 @@ func (p Process) status() *cobra.Command {
 	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show pools, members and drains of the running skein",
+		Short: "Show pools, members, virtual addresses and drains of the running skein",
 		Long: `Show what the running skein knows: its configuration, where it listens, and each member with its state.
 
 States: up; standby (fit, but others come first: a backup, or a member in another region); down (its check fails); ejected
-(real work failed too often); draining (no new work, some is left); drained (none is left).`,
+(real work failed too often); draining (no new work, some is left); drained (none is left).
+
+Of virtual addresses it shows who owns them, and this node's own state: master (it owns them), backup, fault (it could not:
+no link, isolated), init.`,
 		Example: "  skein status\n  skein status --watch\n  skein status --json | jq '.pools[].members[] | select(.state != \"up\")'",
 		Args:    cobra.NoArgs,
 	}
@@ -99,6 +102,7 @@ func printStatus(w io.Writer, s admin.Status, now time.Time) {
 		}
 		t.Flush()
 	}
+	printVIPs(w, s.VIPs, s.Speaker, now)
 	printCertificates(w, s.Certificates, now)
 	if len(s.Drains) == 0 {
 		return
