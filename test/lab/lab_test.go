@@ -77,11 +77,11 @@ func TestHosts(t *testing.T) {
 	if got := c.Neighbor("10.0.0.50"); got != nil {
 		t.Errorf("c's neighbor 10.0.0.50 is at %s, want nothing", got)
 	}
-	// A program sees its own network, by every way to it.
-	out := a.Start("sh", "-c", "ls /sys/class/net; cat /proc/sys/net/ipv6/conf/eth0/accept_dad; ip -brief -4 addr show eth0")
+	// A program sees its own network, by every way to it, and has the usual priority.
+	out := a.Start("sh", "-c", "ls /sys/class/net; nice; cat /proc/sys/net/ipv6/conf/eth0/accept_dad; ip -brief -4 addr show eth0")
 	out.Wait(patience)
 	harness.Eventually(t, patience, "the output comes", func() bool { return strings.Contains(out.Log(), "10.0.0.11/24") })
-	if got := strings.Fields(out.Log())[:3]; cmp.Diff([]string{"eth0", "lo", "0"}, got) != "" {
+	if got := strings.Fields(out.Log())[:4]; cmp.Diff([]string{"eth0", "lo", "0", "0"}, got) != "" {
 		t.Errorf("a program in the host sees:\n%s", out.Log())
 	}
 }

@@ -103,7 +103,7 @@ func (s *space) enter() error {
 func (s *space) spawn(in func() error) (thread, error) {
 	work, ready := make(thread), make(chan error, 1)
 	onThread(func() {
-		err := in()
+		err := errors.Join(unix.Setpriority(unix.PRIO_PROCESS, 0, 0), in()) // what it starts shall not be favored, see [favor]
 		ready <- err
 		if err != nil {
 			return
@@ -133,6 +133,28 @@ func onThread(f func()) {
 		<-locked // until then this thread is taken
 		runtime.UnlockOSThread()
 	}()
+}
+
+// favor gives the threads of this process, and those that these start, more of the CPUs than the programs in hosts have. They
+// observe: who asks every 5 ms from a machine of his own would not be late because balancers are busy. Without CAP_SYS_NICE it
+// does nothing.
+func favor() error {
+	entries, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
+			return err
+		}
+		switch err := unix.Setpriority(unix.PRIO_PROCESS, id, -15); err {
+		case nil, unix.ESRCH, unix.EACCES, unix.EPERM:
+		default:
+			return fmt.Errorf("set the priority of thread %d: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // do calls f on a thread in the namespace, and may be called from any goroutine, also within f.
