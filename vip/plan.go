@@ -139,7 +139,8 @@ func (w *wanted) instance(node string, l *links, link *kernel.Link, family int) 
 				i.Router.Peers = append(i.Router.Peers, n.Addr)
 			}
 		}
-		i.Router.Far = l.far(link, i.Router.Source, i.Router.Peers)
+		// keepalived 2.2.7 sets the hop limit of multicast only: unicast over IPv6 has its kernel's default, mostly 64.
+		i.Router.Far = family == 6 || l.far(link, i.Router.Source, i.Router.Peers)
 	}
 	i.Others, i.Quorum = quorum(c.Nodes, node)
 	return i, fits(c, link, &i, family)

@@ -210,6 +210,21 @@ func TestPlan(t *testing.T) {
 			},
 		},
 		{
+			"unicast over IPv6: keepalived sends any hop limit",
+			changed(addresses("fd00::10/64"), func(c *config.VIP) {
+				c.Unicast6 = true
+				for i, a := range addrs("fd00::11", "fd00::12") {
+					c.Nodes[i].Host, c.Nodes[i].Addr = a.String(), a
+				}
+			}),
+			[]speaker.Instance{{
+				VIP: "front", Interface: "eth0", Unfit: 4, Drained: 2, Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::10/64")},
+				Router: with(func(s *vrrp.Settings) {
+					s.Addresses, s.Source, s.Peers, s.Far = addrs("fd00::10"), netip.MustParseAddr("fd00::11"), addrs("fd00::12"), true
+				}),
+			}},
+		},
+		{
 			"another interface, where a vip is there already",
 			changed(multicast, addresses("192.0.2.11/24"), func(c *config.VIP) {
 				c.Interface = "eth1"
