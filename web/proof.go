@@ -188,6 +188,8 @@ func (w *Web) reachMember(s *site, t *table, r *route, limit time.Duration) (err
 			return err2
 		case errors.Is(err2, pool.ErrQueueFull), errors.Is(err2, pool.ErrQueueTimeout), errors.Is(err2, pool.ErrCanceled):
 			return nil // full is not dead
+		case exhausted(err2):
+			return nil // nor are we, and the member has no part in it
 		}
 		err = err2
 	}

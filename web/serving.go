@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -146,10 +147,24 @@ func (w *Web) ask(ctx context.Context, t target) error {
 	if err == nil {
 		return nil
 	}
-	if isTimeout(err) && w.answered() != before {
+	if exhausted(err) {
+		select { // the same question needs time to have passed
+		case <-time.After(exhaustedTime):
+		case <-ctx.Done():
+		}
+	}
+	if (isTimeout(err) || exhausted(err)) && w.answered() != before {
 		return nil // others had their answers meanwhile: it was only not our turn
 	}
 	return fmt.Errorf("http %q on %s: %w", t.site.cfg.Name, t.port.address, err)
+}
+
+// exhaustedTime is how long others may take to be answered while we cannot even ask.
+const exhaustedTime = 250 * time.Millisecond
+
+// exhausted reports whether this process, or the machine, has no descriptors or no memory left for one more connection.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 // answered counts the exchanges that somebody has got an answer of. Probes are not among them.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -564,6 +565,55 @@ func BenchmarkServing(b *testing.B) {
 	for b.Loop() {
 		if err := s.serving("127.0.0.1"); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A process without descriptors cannot even ask. It serves as long as those are answered who are in already.
+func TestServingWithoutDescriptors(t *testing.T) {
+	s := serveFile(t, false, siteAnywhere(origin(t, always(hello)), ""))
+	s.begun()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = uint64(openFiles(t) + 50)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	var all []*os.File
+	t.Cleanup(func() {
+		for _, f := range all {
+			f.Close()
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	})
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		all = append(all, f)
+	}
+	if err := s.serving("127.0.0.1"); !exhausted(err) {
+		t.Errorf("nobody is answered: %v, want the cause", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.serving("127.0.0.1") }()
+	for answered := false; ; {
+		select {
+		case err := <-done:
+			if err != nil || !answered {
+				t.Errorf("others are answered: %v", err)
+			}
+			return
+		default:
+			s.stats.Causes[causeDone].Add(1)
+			answered = true
+			pause()
 		}
 	}
 }

@@ -384,12 +384,12 @@ func (w *Web) shutDown() {
 func (w *Web) cutOff() {
 	w.stopping.Store(true)
 	w.hangUp()
-	w.timer.AbortAll()
-	w.timer.Each(func(_ *sock.Conn, owner any) {
+	w.timer.Each(func(_ *sock.Conn, owner any) { // first, so that no member is blamed for what we do to its connection
 		if c, ok := owner.(*conn); ok {
 			c.guard.left()
 		}
 	})
+	w.timer.AbortAll()
 	w.each3(func(c *conn3) { go c.h.Abort() }) // which waits for the connection's own goroutine
 }
 
