@@ -13,6 +13,9 @@ import (
 // no link-local address, whose proof of uniqueness and group reports would be sent. Make it when the node becomes the owner,
 // and remove it afterwards: addresses on it report their groups.
 //
+// Its mode is bridge: in private mode the kernel takes a multicast frame from this MAC for the link's own and keeps it from the
+// link below (macvlan_handle_frame), although it is another node's advertisement; two masters would never hear each other.
+//
 // It is no error if it is there already. One of that name which is no macvlan of that link with that MAC is one.
 //
 // What is set, beside what keepalived 2.2.7 sets:
@@ -41,7 +44,7 @@ func (n *Net) addVirtualMAC(link, name string, routerID uint8, v6 bool) error {
 	r.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("macvlan"))
-	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.IFLA_MACVLAN_MODE, nl.Uint32Attr(nl.MACVLAN_MODE_PRIVATE))
+	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.IFLA_MACVLAN_MODE, nl.Uint32Attr(nl.MACVLAN_MODE_BRIDGE))
 	r.AddData(info)
 	_, err = r.Execute(unix.NETLINK_ROUTE, 0)
 	if errors.Is(err, unix.EEXIST) {

@@ -23,8 +23,8 @@ func TestVirtualMACLink(t *testing.T) {
 	if len(l.Prefixes) != 0 {
 		t.Errorf("it has addresses: %v", l.Prefixes)
 	}
-	if out := w.ip("-d link show skein51v4"); !strings.Contains(out, "macvlan mode private") || !strings.Contains(out, "@a0") {
-		t.Errorf("ip link = %s, want a private macvlan on a0", out)
+	if out := w.ip("-d link show skein51v4"); !strings.Contains(out, "macvlan mode bridge") || !strings.Contains(out, "@a0") {
+		t.Errorf("ip link = %s, want a macvlan on a0 in bridge mode", out)
 	}
 	for name, want := range map[string]string{
 		"ipv4/conf/skein51v4/arp_ignore": "1", "ipv4/conf/skein51v4/rp_filter": "2", "ipv4/conf/skein51v4/promote_secondaries": "1",
