@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -210,17 +209,34 @@ func (b *balancer) router(priority uint8, prefixes ...string) speaker.Instance {
 	if i.Router.Addresses[0].Is4() {
 		i.Router.Source = b.host.Port(0).Addr()
 	}
-	for _, a := range b.host.Addresses() {
-		if p, err := netip.ParsePrefix(strings.TrimPrefix(a, "eth0 ")); err == nil && p.Addr().IsLinkLocalUnicast() && i.Router.Addresses[0].Is6() {
-			i.Router.Source = p.Addr()
-		}
-	}
-	if !i.Router.Source.IsValid() {
-		b.t.Fatalf("%s has no source among %v", b.host.Name, b.host.Addresses())
+	if i.Router.Addresses[0].Is6() {
+		i.Router.Source = b.linkLocal()
 	}
 	i.Router.Version, i.Router.RouterID, i.Router.Interval = 3, 10, 100*time.Millisecond
 	i.Router.Priority, i.Router.Floor, i.Router.Preempt = priority, 9, true
 	return i
+}
+
+// linkLocal is the address of eth0 that IPv6 multicast comes from.
+func (b *balancer) linkLocal() (found netip.Addr) {
+	b.t.Helper()
+	err := b.host.Do(func() error {
+		eth0, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		list, err := eth0.Addrs()
+		for _, a := range list {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsLinkLocalUnicast() {
+				found = p.Addr()
+			}
+		}
+		return err
+	})
+	if err != nil || !found.IsValid() {
+		b.t.Fatalf("%s has no link-local address: %v", b.host.Name, err)
+	}
+	return found
 }
 
 // zero matches an advertisement that gives up, after a moment.
