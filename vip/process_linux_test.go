@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"skein/vip/speaker"
 )
 
@@ -161,4 +163,33 @@ func descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(list)
+}
+
+// The speaker has real-time priority from its first moment, and no thread of ours keeps it.
+func TestStartFirst(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := startFirst(cmd); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	a, err := unix.SchedGetAttr(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Policy != unix.SCHED_RR && os.Getuid() == 0 {
+		t.Errorf("policy of the new process = %d, want %d", a.Policy, unix.SCHED_RR)
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := unix.SchedGetAttr(tid, 0); err == nil && a.Policy != unix.SCHED_NORMAL {
+			t.Errorf("policy of our thread %d = %d, want %d", tid, a.Policy, unix.SCHED_NORMAL)
+		}
+	}
 }
