@@ -21,13 +21,11 @@ func (g *Group) Release(Time) []Snapshot {
 	var all []Snapshot
 	for _, m := range g.machines {
 		s := Snapshot{
-			Version: m.s.Version, RouterID: m.s.RouterID, IPv6: !m.v4(), State: g.state, Priority: m.priority,
+			Version: m.s.Version, RouterID: m.s.RouterID, IPv6: !m.v4(), State: g.state, Priority: m.priority, Addresses: slices.Clone(m.s.Addresses),
 			Deadline: m.deadline.at, Sent: m.sent, Learned: m.learned, Plain: m.plain,
 			Since: m.since, Reason: m.reason, Counters: m.Counters(),
 		}
-		if g.state == Master {
-			s.Owned = slices.Clone(m.s.Addresses)
-		}
+		m.rollout.save(&s)
 		all = append(all, s)
 	}
 	g.state = Initialize
@@ -51,11 +49,11 @@ func (g *Group) Resume(now Time, snapshots []Snapshot) []Action {
 		if s == nil {
 			continue
 		}
-		m.restore(s)
+		m.restore(now, s)
 		switch s.State {
 		case Master:
 			masters++
-			owned[i] = s.Owned
+			owned[i] = s.Addresses
 		case Backup:
 			backups++
 		}
@@ -101,8 +99,7 @@ func (g *Group) resumeMaster(now Time, owned [][]netip.Addr) {
 	if g.state != Master {
 		return
 	}
-	for i, m := range g.machines {
-		m.rollout.begin(now, owned[i], m.s.Addresses)
+	for _, m := range g.machines {
 		m.answerable = now
 		g.advertise(now, m)
 	}
@@ -124,8 +121,10 @@ func (m *Machine) find(list *[]Snapshot) *Snapshot {
 }
 
 // restore believes a snapshot as far as it makes sense.
-func (m *Machine) restore(s *Snapshot) {
+func (m *Machine) restore(now Time, s *Snapshot) {
 	m.fresh()
+	m.rollout.restore(s)
+	m.rollout.begin(now, s.Addresses, m.s.Addresses)
 	if s.Learned > 0 {
 		m.learned = s.Learned
 	}

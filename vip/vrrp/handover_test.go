@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -145,5 +146,45 @@ func TestResumeNonsense(t *testing.T) {
 	// The deadline is long past: it has slept, and listens.
 	if got, want := story(g, g.Tick(epoch)), ""; got != want || g.state != Backup {
 		t.Errorf("Tick = %q in %s", got, g.state)
+	}
+}
+
+// A roll-out goes on in the next process; and an upgrade may begin one, as it reads the file anew.
+func TestResumeRollout(t *testing.T) {
+	first, second := virtual(false, 0, 1), virtual(false, 0, 2)
+	list := func(g *Group, at time.Duration) int {
+		t.Helper()
+		a, _, err := Parse(Received{Payload: g.Tick(epoch + at)[0].Payload, Src: ip("10.0.0.5"), Dst: Multicast(false)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(a.Addresses)
+	}
+	with := func(addresses []netip.Addr) []Settings {
+		return v3(func(s *Settings) { s.Addresses = addresses })
+	}
+	for name, reloaded := range map[string]bool{"reload, upgrade": true, "upgrade": false} {
+		g := follow(t, with(first), []scene{{0, start, "init>backup", down3}, {down3, tick, seize, down3 + 100*ms}})
+		if reloaded {
+			g.Configure(epoch+down3+ms, g.machines[0], with(second)[0])
+		}
+		heir, snapshots := handOver(t, g, epoch+down3+2*ms, with(second))
+		heir.Resume(epoch+down3+3*ms, snapshots)
+		if got := list(heir, down3+103*ms); got != 1 {
+			t.Errorf("%s: says %d addresses, want the former list", name, got)
+		}
+		m := heir.machines[0]
+		m.sent, m.deadline.at = epoch+2*sayFormer, epoch+2*sayFormer
+		if got := list(heir, 2*sayFormer); got != 2 {
+			t.Errorf("%s: says %d addresses after %v, want the list", name, got, sayFormer)
+		}
+		if !m.rollout.takes(epoch + 2*sayFormer) {
+			t.Errorf("%s: does not take the former list", name)
+		}
+		snapshots[0].Former = ips("fd00::1")
+		m.rollout.restore(&snapshots[0])
+		if m.rollout.take.set {
+			t.Errorf("%s: took a list of the other family over", name)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -29,7 +30,7 @@ const (
 // begin is told that the list was another one. A second change while the first is rolled out keeps the list that is
 // said, as it is the one that everybody knows.
 func (r *rollout) begin(now Time, before, after []netip.Addr) {
-	if len(before) == len(after) && includes(before, after) {
+	if len(before) == 0 || len(before) == len(after) && includes(before, after) {
 		return
 	}
 	if r.say.set && !r.say.due(now) {
@@ -41,6 +42,18 @@ func (r *rollout) begin(now Time, before, after []netip.Addr) {
 	}
 	r.say.arm(now + sayFormer)
 	r.take.arm(now + takeFormer)
+}
+
+func (r *rollout) save(s *Snapshot) {
+	s.Former, s.SayUntil, s.TakeUntil = slices.Clone(r.former), r.say.at, r.take.at
+}
+
+func (r *rollout) restore(s *Snapshot) {
+	*r = rollout{}
+	alien := func(a netip.Addr) bool { return !a.IsValid() || a.Is4() == s.IPv6 }
+	if n := len(s.Former); n > 0 && n <= MaxAddresses && !slices.ContainsFunc(s.Former, alien) {
+		*r = rollout{former: s.Former, say: timer{s.SayUntil, true}, take: timer{s.TakeUntil, true}}
+	}
 }
 
 // said is the list of the next advertisement.

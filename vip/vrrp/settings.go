@@ -56,19 +56,23 @@ type Time = time.Duration
 type Snapshot struct {
 	Version  int   `json:"version"`
 	RouterID uint8 `json:"router_id"`
-	// Owned are the addresses that were left on the interface; none if the state is not master.
-	Owned    []netip.Addr  `json:"owned,omitempty"`
-	Link     string        `json:"link"` // as the user of this package names it
-	IPv6     bool          `json:"ipv6,omitempty"`
-	State    State         `json:"state"`
-	Priority uint8         `json:"priority"` // effective
-	Since    Time          `json:"since"`
-	Reason   string        `json:"reason"`
-	Deadline Time          `json:"deadline"` // of the running timer
-	Sent     Time          `json:"sent"`     // the last advertisement
-	Learned  time.Duration `json:"learned"`  // the master's interval
-	Plain    bool          `json:"plain,omitempty"`
-	Counters Counters      `json:"counters"`
+	// Addresses are those of the other process: on the interface, if the state is master. None is a machine that it did not have.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Former is the list of addresses before, that is said and taken until then; see rollout.
+	Former    []netip.Addr  `json:"former,omitempty"`
+	SayUntil  Time          `json:"say_until,omitempty"`
+	TakeUntil Time          `json:"take_until,omitempty"`
+	Link      string        `json:"link"` // as the user of this package names it
+	IPv6      bool          `json:"ipv6,omitempty"`
+	State     State         `json:"state"`
+	Priority  uint8         `json:"priority"` // effective
+	Since     Time          `json:"since"`
+	Reason    string        `json:"reason"`
+	Deadline  Time          `json:"deadline"` // of the running timer
+	Sent      Time          `json:"sent"`     // the last advertisement
+	Learned   time.Duration `json:"learned"`  // the master's interval
+	Plain     bool          `json:"plain,omitempty"`
+	Counters  Counters      `json:"counters"`
 }
 
 // Counters count since the start.
