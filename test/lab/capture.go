@@ -24,8 +24,9 @@ type Capture struct {
 	done chan struct{}
 
 	mu      sync.Mutex // guards the rest
-	packets []Packet
-	lost    int // frames that were dropped, here or by the kernel
+	packets []Packet   // never changed, so that readers may hold a part of it
+	dropped int        // how many came before packets
+	lost    int        // of the kernel
 	err     error
 }
 
@@ -156,7 +157,7 @@ func (c *Capture) add(p Packet) {
 	defer c.mu.Unlock()
 	c.packets = append(c.packets, p)
 	if len(c.packets) >= 2*captureLimit {
-		c.lost += captureLimit
+		c.dropped += captureLimit
 		c.packets = append([]Packet(nil), c.packets[captureLimit:]...)
 	}
 }
@@ -170,12 +171,20 @@ func (c *Capture) fail(err error) {
 // Packets are the frames so far, in the order in which the kernel saw them.
 func (c *Capture) Packets() []Packet {
 	c.t.Helper()
+	packets, _ := c.since(0)
+	return packets
+}
+
+// since is the frames from the n-th on that are still there, and how many there have been.
+func (c *Capture) since(n int) (packets []Packet, all int) {
+	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		c.t.Fatalf("capture at %s: %v", c.name, c.err)
 	}
-	return append([]Packet(nil), c.packets...)
+	end := len(c.packets)
+	return c.packets[min(max(0, n-c.dropped), end):end:end], c.dropped + end
 }
 
 // Lost is how many frames are missing from [Capture.Packets] because there were too many.
@@ -192,13 +201,17 @@ func (c *Capture) Lost() int {
 			c.lost += int(s.Drops) // since the last question
 		}
 	})
-	return c.lost
+	return c.lost + c.dropped
 }
 
 // Find returns the first frame that matches and whether there is one.
 func (c *Capture) Find(match func(Packet) bool) (Packet, bool) {
 	c.t.Helper()
-	for _, p := range c.Packets() {
+	return first(c.Packets(), match)
+}
+
+func first(packets []Packet, match func(Packet) bool) (Packet, bool) {
+	for _, p := range packets {
 		if match(p) {
 			return p, true
 		}
@@ -210,8 +223,11 @@ func (c *Capture) Find(match func(Packet) bool) (Packet, bool) {
 func (c *Capture) Wait(match func(Packet) bool, within time.Duration) Packet {
 	c.t.Helper()
 	var found Packet
+	looked := 0 // frames that did not match before do not now
 	harness.Eventually(c.t, within, "a frame at "+c.name, func() (ok bool) {
-		found, ok = c.Find(match)
+		var packets []Packet
+		packets, looked = c.since(looked)
+		found, ok = first(packets, match)
 		return ok
 	})
 	return found

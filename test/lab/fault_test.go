@@ -298,7 +298,7 @@ func TestProbe(t *testing.T) {
 					fresh++
 				}
 			}
-			if o.Keep && fresh > len(r.Requests)/2 || !o.Keep && fresh != len(r.Requests) {
+			if o.Keep && fresh > len(r.Requests)*9/10 || !o.Keep && fresh != len(r.Requests) {
 				t.Errorf("%d of %d requests had new connections", fresh, len(r.Requests))
 			}
 		})

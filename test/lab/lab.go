@@ -37,9 +37,12 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"skein/test/harness"
 )
@@ -61,16 +64,15 @@ type Lab struct {
 func New(t testing.TB) *Lab {
 	t.Helper()
 	if os.Getuid() != 0 {
-		text := "a lab of network namespaces needs root: run the tests with sudo"
-		if os.Getenv("CI") != "" {
-			t.Fatal(text)
-		}
-		t.Skip(text)
+		unable(t, "a lab of network namespaces needs root: run the tests with sudo")
 	}
 	if err := favor(); err != nil {
 		t.Fatalf("favor the test: %v", err)
 	}
 	cables, err := newSpace("cables")
+	if errors.Is(err, unix.EPERM) {
+		unable(t, fmt.Sprintf("a lab of network namespaces needs CAP_SYS_ADMIN and CAP_NET_ADMIN, which root lacks here: %v", err))
+	}
 	if err != nil {
 		t.Fatalf("make the switches' namespace: %v", err)
 	}
@@ -80,6 +82,15 @@ func New(t testing.TB) *Lab {
 		t.Fatalf("make the switches' namespace: %v", err)
 	}
 	return l
+}
+
+// unable skips the test, but fails it where CI is set: there everything must run.
+func unable(t testing.TB, text string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(text)
+	}
+	t.Skip(text)
 }
 
 // quiet makes the switches' namespace one that only forwards.

@@ -18,7 +18,7 @@ type Line struct {
 // Output is what a program has written. Of a program that writes without end it keeps the last lines.
 type Output struct {
 	mu    sync.Mutex // guards the rest
-	lines []Line
+	lines []Line     // never changed, so that readers may hold a part of it
 	size  int
 }
 
@@ -57,7 +57,7 @@ func (o *Output) add(l Line) {
 func (o *Output) Lines() []Line {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.lines)
+	return o.lines[:len(o.lines):len(o.lines)]
 }
 
 // String implements [fmt.Stringer].
