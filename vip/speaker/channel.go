@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,8 +53,8 @@ func (s *socket) Receive(b []byte) (int, error) {
 }
 
 func (s *socket) Send(b []byte) error {
-	if len(b) == 0 || len(b) > maxMessage {
-		return errors.New("message has a wrong size")
+	if len(b) == 0 || len(b) > maxMessage { // nothing would be taken for the end
+		return fmt.Errorf("send %d bytes: %w", len(b), syscall.EMSGSIZE)
 	}
 	_, err := s.conn.Write(b)
 	return err

@@ -32,10 +32,10 @@ func TestAddressCannotBeAdded(t *testing.T) {
 		}
 		// It is tried again, but seldom.
 		_, before := happened(lan, "lb2", kernel.FakeRemoved, addr("10.0.0.100"))
-		settled(time.Hour)
+		settled(20 * time.Minute)
 		_, after := happened(lan, "lb2", kernel.FakeRemoved, addr("10.0.0.100"))
-		if n := after - before; n < 10 || n > 20 {
-			t.Errorf("lb2 lost the address %d times in an hour, want some 15", n)
+		if n := after - before; n < 4 || n > 8 {
+			t.Errorf("lb2 lost the address %d times in 20 minutes, want some 6", n)
 		}
 		a.host.Fail("AddAddress", nil)
 		settled(retryLast + time.Second)
