@@ -94,7 +94,7 @@ func (p Process) waitIdle(ctx context.Context, c *admin.Client, servers []string
 			if left = active(s, servers); left == 0 && len(leaving) == 0 {
 				fmt.Fprintln(p.Out, "no work is left")
 				if here {
-					printHandedOver(p.Out, s)
+					printHandedOver(p.Out, heard(ctx, c, s))
 				}
 				return nil
 			}

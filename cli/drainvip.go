@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"skein/admin"
 )
@@ -44,6 +46,26 @@ func handingOver(s admin.Status) (names []string) {
 		}
 	}
 	return names
+}
+
+// heard waits until the new owners are known, which are silent until their first advertisement, and returns the status then. Not
+// for long: there may be none.
+func heard(ctx context.Context, c *admin.Client, s admin.Status) admin.Status {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for slices.ContainsFunc(s.VIPs, func(v admin.VIP) bool { return vipMaster(v) == "-" }) {
+		select {
+		case <-ctx.Done():
+			return s
+		case <-t.C:
+		}
+		if next, err := c.Status(ctx); err == nil {
+			s = next
+		}
+	}
+	return s
 }
 
 // printHandedOver says who has the addresses now.

@@ -141,6 +141,13 @@ func TestDrainHandsOver(t *testing.T) {
 			"lb1 is drained, 0 requests running\nfront (10.0.0.10/24, 2001:db8::10/64) is handed over to another node\nno work is left\nfront is with lb2\n",
 		},
 		{
+			"the new owner is heard a moment later",
+			[]string{"lb1", "--wait"},
+			[][]admin.VIP{list(front("master", "fit")), list(front("backup", "drained")), list(front("backup", "drained")), list(gone)},
+			Done,
+			"lb1 is drained, 0 requests running\nfront (10.0.0.10/24, 2001:db8::10/64) is handed over to another node\nno work is left\nfront is with lb2\n",
+		},
+		{
 			"nobody takes it",
 			[]string{"lb1", "--wait"},
 			[][]admin.VIP{list(front("master", "fit")), list(front("master", "drained"))},
