@@ -73,7 +73,7 @@ func vipBlocks() []Block {
 			{"start_delay", "time", "\"0s\"", "How long a node that has just started stays a backup, up to 1000 s."},
 			{"group", "text", "", "Vips with the same group are owned together: all of them by one node, or none."},
 			{"virtual_mac", "bool", "false", "The addresses have the virtual MAC address of VRRP, on an interface of their own."},
-			{"witness", "text or list", "[]", "IP addresses, best the gateway's, that each node pings: one that reaches none of them gives the addresses up, unless, of three or more nodes, it reaches a majority (itself included). At most 16."},
+			{"witness", "text or list", "[]", "IP addresses, best the gateway's, that each node pings: one that reaches none of them gives the addresses up, unless it reaches the other one of two nodes, or a majority of more (itself included). At most 16."},
 			{"handover", "time", "\"30s\"", "How long a planned handover (`skein drain`, a stop) waits for running requests, up to 1 h."},
 			{"notify", "text or list", "", "Command and its arguments, run at each change of state; an absolute path, no shell."},
 			{"notify_timeout", "time", "\"10s\"", "How long it may run."},

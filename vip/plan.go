@@ -142,15 +142,16 @@ func (w *wanted) instance(node string, l *links, link *kernel.Link, family int) 
 		// keepalived 2.2.7 sets the hop limit of multicast only: unicast over IPv6 has its kernel's default, mostly 64.
 		i.Router.Far = family == 6 || l.far(link, i.Router.Source, i.Router.Peers)
 	}
-	i.Others, i.Quorum = quorum(c.Nodes, node)
+	i.Others, i.Quorum = quorum(c, node)
 	return i, fits(c, link, &i, family)
 }
 
-// quorum is how many of which other nodes this one must reach: with itself they are the majority. Two nodes have none, since
-// neither can know whose side is cut off; and a node whose address the file does not say cannot vote, so that the rule would ask
-// for more of the others than a majority.
-func quorum(nodes []config.VIPNode, node string) (others []netip.Addr, need int) {
-	for _, n := range nodes {
+// quorum is how many of which other nodes this one must reach: with itself they are the majority. Without a witness two nodes
+// have no such rule, since neither can know whose side is cut off; with one, a node that reaches the other is not isolated, so
+// that a gateway that is restarted, or does not answer pings, takes the addresses from nobody. A node whose address the file does
+// not say cannot vote: the rule would ask for more of the others than a majority.
+func quorum(c *config.VIP, node string) (others []netip.Addr, need int) {
+	for _, n := range c.Nodes {
 		if n.Name == node {
 			continue
 		}
@@ -159,10 +160,10 @@ func quorum(nodes []config.VIPNode, node string) (others []netip.Addr, need int)
 		}
 		others = append(others, n.Addr)
 	}
-	if len(nodes) < 3 {
+	if len(others) == 0 || len(c.Nodes) == 2 && len(c.Witnesses) == 0 {
 		return nil, 0
 	}
-	return others, len(nodes) / 2
+	return others, len(c.Nodes) / 2
 }
 
 // fits checks that an advertisement with all addresses is no longer than a packet may be: VRRP must not be fragmented, since

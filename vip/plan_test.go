@@ -250,6 +250,14 @@ func TestPlan(t *testing.T) {
 			}},
 		},
 		{
+			"of two nodes the other one is asked beside a witness",
+			changed(func(c *config.VIP) { c.Witnesses = addrs("10.0.0.1") }),
+			[]speaker.Instance{{
+				VIP: "front", Interface: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.10/24")}, Unfit: 4, Drained: 2,
+				Others: addrs("10.0.0.12"), Quorum: 1, Witnesses: addrs("10.0.0.1"), Router: with(func(*vrrp.Settings) {}),
+			}},
+		},
+		{
 			"a node without an address cannot vote",
 			changed(multicast, func(c *config.VIP) {
 				c.Nodes = append(c.Nodes, config.VIPNode{Name: "lb3", Host: "lb3.example.com", Priority: 180})
