@@ -54,7 +54,7 @@ func TestWatch(t *testing.T) {
 	w := newWorld(t)
 	calls := make(chan struct{}, 100)
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	opened := make(chan struct{})
 	// Watch opens its socket on the thread that calls it, which must be in the namespace.
 	go func() {
@@ -119,7 +119,7 @@ func TestWatchSurvivesLostNews(t *testing.T) {
 	w := newWorld(t)
 	calls, entered, release := 0, make(chan struct{}, 1), make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() {
 		ended <- inNamespace(w.a, func() error {
 			return New().Watch(ctx, func() {
@@ -139,7 +139,11 @@ func TestWatchSurvivesLostNews(t *testing.T) {
 		w.must(n.RemoveAddress("a0", netip.MustParsePrefix("10.9.0.1/24")))
 	}
 	close(release)
-	<-entered
+	select {
+	case <-entered:
+	case err := <-ended:
+		t.Fatalf("Watch() = %v, want it to survive ENOBUFS", err)
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Watch() = %v, want it to survive ENOBUFS", err)
