@@ -52,8 +52,10 @@ func (g *Group) Resume(now Time, snapshots []Snapshot) []Action {
 		m.restore(now, s)
 		switch s.State {
 		case Master:
-			masters++
 			owned[i] = s.Addresses
+			if s.Sent <= now { // else it is from before the machine was started: nobody has advertised for it
+				masters++
+			}
 		case Backup:
 			backups++
 		}
@@ -100,6 +102,7 @@ func (g *Group) resumeMaster(now Time, owned [][]netip.Addr) {
 		return
 	}
 	for _, m := range g.machines {
+		m.learned = m.s.Interval // until here that of the other process
 		m.answerable = now
 		g.advertise(now, m)
 	}
@@ -125,13 +128,13 @@ func (m *Machine) restore(now Time, s *Snapshot) {
 	m.fresh()
 	m.rollout.restore(s)
 	m.rollout.begin(now, s.Addresses, m.s.Addresses)
-	if s.Learned > 0 {
+	if s.Learned > 0 && (m.s.Version == 3 || s.State == Master) {
 		m.learned = s.Learned
 	}
 	if s.Priority > 0 && !m.owner() {
 		m.priority = min(s.Priority, OwnerPriority-1)
 	}
-	m.deadline.arm(s.Deadline)
+	m.deadline.arm(min(s.Deadline, now+m.s.StartDelay+m.masterDown()))
 	m.sent, m.plain, m.since, m.reason = s.Sent, s.Plain, s.Since, s.Reason
 	m.counters = s.Counters
 	for r := range refusals {

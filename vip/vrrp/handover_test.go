@@ -79,7 +79,7 @@ func TestResumeMaster(t *testing.T) {
 				t.Fatalf("Resume =\n%q in %s, want\n%q in %s", got, heir.state, test.want, test.state)
 			}
 			m := heir.Machines()[1]
-			if at, ok := heir.Deadline(); test.state == Master && (!ok || at != now+100*ms || m.Since() != epoch+down3 || m.Reason() != "no master was heard") {
+			if at, ok := heir.Deadline(); test.state == Master && (!ok || at != now+min(settings[0].Interval, 100*ms) || m.Since() != epoch+down3 || m.Reason() != "no master was heard") {
 				t.Errorf("deadline %v, since %v, reason %q", at, m.Since(), m.Reason())
 			}
 			if heir.state == Backup && len(heir.Resume(now, snapshots)) > 0 {
@@ -121,10 +121,11 @@ func TestResumeBackup(t *testing.T) {
 func TestResumeNonsense(t *testing.T) {
 	good := Snapshot{Version: 3, RouterID: 10, State: Backup, Priority: 100, Learned: 100 * ms, Deadline: epoch + down3}
 	for name, change := range map[string]func(s *Snapshot){
-		"another router": func(s *Snapshot) { s.RouterID = 11 },
-		"another family": func(s *Snapshot) { s.IPv6 = true },
-		"no state":       func(s *Snapshot) { s.State = "" },
-		"a fault":        func(s *Snapshot) { s.State = Fault },
+		"another router":              func(s *Snapshot) { s.RouterID = 11 },
+		"another family":              func(s *Snapshot) { s.IPv6 = true },
+		"no state":                    func(s *Snapshot) { s.State = "" },
+		"a clock that has begun anew": func(s *Snapshot) { s.State, s.Sent = Master, epoch+1 },
+		"a fault":                     func(s *Snapshot) { s.State = Fault },
 	} {
 		g := follow(t, v3(), nil)
 		s := good
@@ -133,7 +134,14 @@ func TestResumeNonsense(t *testing.T) {
 			t.Errorf("%s: Resume = %q, want a start", name, got)
 		}
 	}
+	far := good
+	far.Deadline = 2 * epoch
 	g := follow(t, v3(), nil)
+	g.Resume(epoch, []Snapshot{far})
+	if at, _ := g.Deadline(); at != epoch+down3 {
+		t.Errorf("deadline in %v, want %v", at-epoch, down3)
+	}
+	g = follow(t, v3(), nil)
 	zero := Snapshot{Version: 3, RouterID: 10, State: Backup}
 	if got := story(g, g.Resume(epoch, []Snapshot{zero})); got != "" {
 		t.Errorf("Resume = %q", got)

@@ -14,7 +14,7 @@ func (g *Group) begin(now Time) {
 		return
 	}
 	for _, m := range g.machines {
-		if silent := now - m.sent; silent > downAdverts*m.s.Interval {
+		if silent := now - m.sent; silent > downAdverts*m.learned { // a master's is its own interval
 			for _, all := range g.machines {
 				all.counters.Slept++
 			}
