@@ -179,6 +179,7 @@ func (e *ears) fault() string {
 
 // listen receives until the socket is closed.
 func (s *Speaker) listen(e *ears, socket kernel.VRRPSocket) {
+	var rate governor
 	for {
 		var p *packet
 		select {
@@ -191,6 +192,9 @@ func (s *Speaker) listen(e *ears, socket kernel.VRRPSocket) {
 		switch {
 		case err == nil:
 			s.post(event{packet: p})
+			if d := rate.read(time.Now()); d > 0 && !s.pause(d) {
+				return
+			}
 			continue
 		case isClosed(err):
 			e.free <- p

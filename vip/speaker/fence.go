@@ -16,7 +16,6 @@ import (
 //
 // Each address is asked once for all instances. An answer counts for [fenceRounds] rounds, and no less than fenceWindow.
 type fence struct {
-	id      uint16
 	seq     uint16
 	every   time.Duration        // 0 is no fence
 	next    time.Duration        // round
@@ -97,6 +96,7 @@ func (s *Speaker) openEcho(v6 bool) {
 			n := family(v6)
 			if err != nil {
 				s.log(slog.LevelError, "other nodes cannot be asked whether this one is isolated", "error", err)
+				s.after(time.Minute, func() { s.openEcho(v6) })
 				return
 			}
 			s.fence.sockets[n] = socket
@@ -114,6 +114,7 @@ func (s *Speaker) openEcho(v6 bool) {
 
 // listenEcho hands answers to the speaker until the socket is closed.
 func (s *Speaker) listenEcho(socket kernel.EchoSocket) {
+	var rate governor
 	for {
 		src, id, _, err := socket.Receive()
 		switch {
@@ -123,8 +124,11 @@ func (s *Speaker) listenEcho(socket kernel.EchoSocket) {
 			if !s.pause(10 * time.Millisecond) { // an error that stays must not keep a processor busy
 				return
 			}
-		case id == s.fence.id: // set before any socket is opened
+		case id == s.o.ID:
 			s.post(event{echo: src})
+		}
+		if d := rate.read(time.Now()); d > 0 && !s.pause(d) {
+			return
 		}
 	}
 }
@@ -161,7 +165,7 @@ func (s *Speaker) ask() {
 	f.seq++
 	for _, t := range f.targets {
 		if socket := f.sockets[family(t.addr.Is6())]; socket != nil {
-			_ = socket.Send(t.addr, f.id, f.seq) // no answer says the same as no request
+			_ = socket.Send(t.addr, s.o.ID, f.seq) // no answer says the same as no request
 		}
 	}
 }

@@ -107,7 +107,6 @@ func New(network Network, c Channel, o Options) *Speaker {
 		reports: newReports(c),
 		ranks:   make(map[string]Rank),
 		changes: configuring{fresh: true},
-		fence:   fence{id: o.ID},
 	}
 	s.hands = newHands(network.Announce, func(do func()) { s.post(event{do: do}) })
 	return s
