@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -212,4 +213,25 @@ func fields(t *testing.T, file string) map[string]string {
 		}
 	}
 	return m
+}
+
+// A speaker that died is replaced at once: how fast the next one answers is how long nobody speaks.
+func TestStart(t *testing.T) {
+	l := lab.New(t)
+	lb1 := l.Host("lb1", l.Switch("lan").Port("10.0.0.11/24"))
+	var took []time.Duration
+	for range 5 {
+		begin := time.Now()
+		a := start(t, lb1)
+		a.configure(nil, a.router(200, "10.0.0.100/24"))
+		took = append(took, time.Since(begin))
+		status := fields(t, fmt.Sprintf("/proc/%d/status", a.speaker.PID()))
+		t.Logf("configured after %v; %s resident, %s threads", took[len(took)-1], status["VmRSS"], status["Threads"])
+		a.order(speaker.Order{Stop: true})
+		a.speaker.Wait(harness.Patience)
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > time.Second {
+		t.Errorf("it takes %v to start", median)
+	}
 }
