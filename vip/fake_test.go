@@ -376,6 +376,9 @@ func newWorld(t *testing.T, state string) *world {
 func (w *world) happened(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.events) > 0 && w.events[len(w.events)-1] == what {
+		return // idle connections are closed again and again
+	}
 	w.events = append(w.events, what)
 }
 

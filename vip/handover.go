@@ -24,13 +24,16 @@ import (
 const (
 	// idleAfter is how long idle connections may wait for one more request, which is answered and their last.
 	idleAfter = 2 * time.Second
+	idleEvery = 250 * time.Millisecond
 	// holdReserve is what is left of the handover's time for holding; holdLimit is more than that if leaving was short.
 	holdReserve = time.Second
 	holdLimit   = 3 * time.Second
 	// yieldLimit is how long the speaker may take to let go.
 	yieldLimit = 2 * time.Second
 	// countEvery is how often connections are counted, or less often if that takes long: a twentieth of the time at most.
+	// While new connections are ignored each millisecond counts: whoever asks in it waits for a second.
 	countEvery = 25 * time.Millisecond
+	holdEvery  = 3 * time.Millisecond
 	countShare = 20
 	letGoEvery = 5 * time.Millisecond
 )
@@ -45,6 +48,7 @@ type handover struct {
 	cancel    context.CancelFunc
 	done      chan struct{} // closed at its end
 	began     time.Time
+	closed    time.Time // when idle connections were closed last
 	warned    bool
 }
 
@@ -68,9 +72,9 @@ func (v *Vip) startHandover(g *group) {
 // run is the handover from its beginning to its end.
 func (h *handover) run(ctx context.Context) {
 	v := h.v
-	all, _ := h.connections()
-	v.log.Info("handover began", "group", h.group.name, "reason", h.reason, "connections", len(all), "limit", h.limit)
 	v.leaving.set(h.group.name, h.addresses)
+	all, _ := h.connections() // from now on each one ends by itself
+	v.log.Info("handover began", "group", h.group.name, "reason", h.reason, "connections", len(all), "limit", h.limit)
 	old := h.leave(ctx, all)
 	left, result := old, HandoverCancelled
 	if ctx.Err() == nil {
@@ -86,11 +90,9 @@ func (h *handover) run(ctx context.Context) {
 // leave waits until all connections of the beginning have ended, and returns how many have not.
 func (h *handover) leave(ctx context.Context, begin map[uint64]bool) int {
 	limit := max(h.limit-holdReserve, 0)
-	closed := false
-	return h.wait(ctx, "leaving", limit, func(now map[uint64]bool, known bool) int {
-		if !closed && time.Since(h.began) >= min(idleAfter, limit/2) {
-			closed = true
-			h.v.o.CloseIdle(h.addresses)
+	return h.wait(ctx, "leaving", limit, countEvery, func(now map[uint64]bool, known bool) int {
+		if time.Since(h.began) >= min(idleAfter, limit/2) {
+			h.closeIdle()
 		}
 		if !known {
 			return 1 // to end too late is better than to cut off somebody
@@ -114,24 +116,29 @@ func (h *handover) hold(ctx context.Context) (left int, release func()) {
 		release = func() {}
 	}
 	limit := min(max(h.limit-time.Since(h.began), 0), holdLimit)
-	began, closed := time.Now(), false
-	left = h.wait(ctx, "holding", limit, func(now map[uint64]bool, known bool) int {
-		// Some may have been opened for later and never asked anything.
-		if !closed && time.Since(began) >= limit/2 {
-			closed = true
-			h.v.o.CloseIdle(h.addresses)
-		}
+	left = h.wait(ctx, "holding", limit, holdEvery, func(now map[uint64]bool, known bool) int {
 		if !known {
 			return 1
+		}
+		if len(now) > 0 {
+			h.closeIdle() // some may have been opened for later and never asked anything
 		}
 		return len(now)
 	})
 	return left, release
 }
 
+// closeIdle closes idle connections, again and again: who has come a moment ago gets time to ask.
+func (h *handover) closeIdle() {
+	if time.Since(h.closed) >= idleEvery {
+		h.closed = time.Now()
+		h.v.o.CloseIdle(h.addresses)
+	}
+}
+
 // wait looks at the connections until count says 0, the limit or ctx are over, or the addresses are not here any more. It
 // returns the last count.
-func (h *handover) wait(ctx context.Context, step string, limit time.Duration, count func(now map[uint64]bool, known bool) int) int {
+func (h *handover) wait(ctx context.Context, step string, limit, every time.Duration, count func(now map[uint64]bool, known bool) int) int {
 	for began := time.Now(); ; {
 		looked := time.Now()
 		now, known := h.connections()
@@ -140,7 +147,7 @@ func (h *handover) wait(ctx context.Context, step string, limit time.Duration, c
 		if left == 0 || time.Since(began) >= limit || !h.owned() {
 			return left
 		}
-		next := max(countEvery, countShare*time.Since(looked))
+		next := max(every, countShare*time.Since(looked))
 		if !pause(ctx, min(next, limit-time.Since(began))) {
 			return left
 		}

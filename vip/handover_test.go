@@ -155,7 +155,7 @@ func TestHandoverCancelled(t *testing.T) {
 		want  []string
 	}{
 		{"while leaving", 500 * time.Millisecond, nil, []string{"leaving [10.0.0.10]", "leaving []"}},
-		{"while holding", 500 * time.Millisecond, []uint64{1, 2, 3}, []string{"leaving [10.0.0.10]", "hold [10.0.0.10]", "release", "leaving []"}},
+		{"while holding", 500 * time.Millisecond, []uint64{1, 2, 3}, []string{"leaving [10.0.0.10]", "hold [10.0.0.10]", "idle [10.0.0.10]", "release", "leaving []"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
