@@ -93,3 +93,26 @@ func TestParseReply(t *testing.T) {
 		}
 	}
 }
+
+// Requests to this machine are kept away by the kernel, not by us: a flood of them must not fill the socket.
+func TestEchoFilter(t *testing.T) {
+	for _, c := range []struct {
+		v6   bool
+		self string
+		want func(b []byte) bool
+	}{
+		{false, "10.9.0.1", func(b []byte) bool { return b[20] == echoReply4 }},
+		{true, "fd00::1", func(b []byte) bool { return b[0] == echoReply6 }},
+	} {
+		w := newPair(t)
+		s, err := New().OpenEcho(c.v6)
+		w.must(err)
+		defer s.Close()
+		w.must(s.Send(ip(c.self), 1, 2)) // the request comes to all sockets of this machine before its reply does
+		b := make([]byte, 100)
+		n, _, _, err := s.(*echoSocket).socket.receive(b, nil)
+		if err != nil || !c.want(b[:n]) {
+			t.Errorf("the first packet that came up = %x, %v, want the reply", b[:n], err)
+		}
+	}
+}
