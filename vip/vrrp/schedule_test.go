@@ -58,13 +58,11 @@ func newWorld(seed uint64, trace func(string, ...any)) (*world, plan) {
 	equal := rng.IntN(5) == 0
 	for id := range nodes {
 		n := &node{w: w, id: id, held: make([][]netip.Addr, links), fault: make([]bool, links), last: make([]Time, links), late: time.Duration(rng.IntN(int(p.interval / 500)))}
-		interval := p.interval
-		if unlike {
-			interval = p.interval / time.Duration(1+rng.IntN(3)) / step * step
-		}
 		for l := range links {
 			s := first[l]
-			s.Interval = interval
+			if unlike {
+				s.Interval = p.interval / time.Duration(1+rng.IntN(3)) / step * step
+			}
 			s.Source = real(s.Addresses[0].Is6(), l, id)
 			s.Priority = uint8(100 + 10*base[id])
 			if equal {

@@ -49,6 +49,8 @@ type node struct {
 	late     time.Duration // by how much its ticks come too late
 	inbox    []packet      // while it sleeps
 	changed  Time          // the last transition
+	due      Time          // the group's deadline, after its last event
+	ticks    bool          // it has one
 	last     []Time        // the last advertisement of each machine
 }
 
@@ -107,8 +109,7 @@ func (n *node) next() (Time, bool) {
 	case n.group == nil:
 		return 0, false
 	}
-	at, ok := n.group.Deadline()
-	return at + n.late, ok
+	return n.due + n.late, n.ticks
 }
 
 func (n *node) wake() {
@@ -150,7 +151,7 @@ func (w *world) land(p packet) {
 }
 
 // send puts a packet into the air, once for everybody who shall hear it.
-func (w *world) send(from *node, link int, a Action) {
+func (w *world) send(from *node, link int, a *Action) {
 	for _, to := range w.nodes {
 		s := &to.settings[link]
 		if to == from || to.cut[link][from.id] || from.fault[link] || to.fault[link] || a.Dst.IsMulticast() == (len(s.Peers) > 0) || !a.Dst.IsMulticast() && a.Dst != s.Source {
@@ -188,7 +189,10 @@ func (n *node) do(what string, event func() []Action) {
 	}
 	state := before
 	changes := 0
-	for _, a := range event() {
+	actions := event()
+	n.due, n.ticks = g.Deadline()
+	for i := range actions {
+		a := &actions[i]
 		link := slices.Index(g.machines, a.Machine)
 		switch a.Kind {
 		case Send:
@@ -229,6 +233,9 @@ func (n *node) do(what string, event func() []Action) {
 			changes++
 			state, n.changed = a.To, n.w.now
 		}
+	}
+	if len(actions) == 0 && before == g.state && what == "receive" {
+		return // nothing can be wrong
 	}
 	if what != "resume" && state != g.state || changes%len(g.machines) != 0 {
 		n.w.fail("node %d: %s: the transitions end in %s, the state is %s", n.id, what, state, g.state)
