@@ -121,3 +121,28 @@ func TestVirtualMACErrors(t *testing.T) {
 		t.Errorf("AddVirtualMAC to no link = %v", err)
 	}
 }
+
+// Two masters that both have the link hear each other, although both send from the same MAC.
+func TestVirtualMACHearsTheOther(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		w := newPair(t)
+		w.must(New().AddVirtualMAC("a0", "skein51", 51, v6))
+		here, there := ip("10.9.0.1"), ip("10.9.0.2")
+		if v6 {
+			here, there = ip("fe80::1"), ip("fe80::2")
+		}
+		arrived := hear(w.open(New(), VRRPOptions{Link: "a0", Source: here, Multicast: true, MAC: VirtualMAC(51, v6)}))
+		w.in(w.b, func() {
+			s := w.open(New(), VRRPOptions{Link: "b0", Source: there, Multicast: true, MAC: VirtualMAC(51, v6)})
+			w.must(s.Send(Group(there), message()))
+		})
+		select {
+		case got := <-arrived:
+			if got.err != nil || got.src != there {
+				t.Errorf("heard %+v, want the other's advertisement", got)
+			}
+		case <-time.After(2 * time.Second):
+			t.Errorf("the other was not heard, IPv6 %v", v6)
+		}
+	}
+}
