@@ -31,8 +31,7 @@ type fakeSpeaker struct {
 	orders    []speaker.Order
 	instances []*speaker.InstanceStatus
 	silent    bool
-	slow      time.Duration // until an address is removed
-	stuck     bool          // does not yield, stop or release
+	stuck     bool // does not yield, stop or release
 	cause     string
 	over      bool
 	killed    bool
@@ -142,16 +141,6 @@ func (f *fakeSpeaker) change(vip string, to vrrp.State, reason string) {
 		if i.VIP == vip && i.State != to {
 			f.reports <- speaker.Report{Change: &speaker.Change{VIP: vip, Family: i.Family, From: i.State, To: to, Reason: reason, Time: time.Now()}}
 			i.State, i.Reason, i.Since = to, reason, time.Now()
-			if to == vrrp.Master {
-				i.Held = []netip.Prefix{netip.MustParsePrefix("10.0.0.10/24")}
-				continue
-			}
-			time.AfterFunc(f.slow, func() {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				i.Held = nil
-				f.status()
-			})
 		}
 	}
 	f.status()

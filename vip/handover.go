@@ -178,14 +178,24 @@ func (h *handover) owned() bool {
 	return h.group.owned()
 }
 
-// held reports whether an address is still on an interface: it is removed a moment after the state has changed, and until then
-// those that were held would come in.
-func (h *handover) held() bool {
-	h.v.mu.Lock()
-	defer h.v.mu.Unlock()
-	return h.group.owned() || slices.ContainsFunc(h.group.routers, func(r *router) bool {
-		return slices.ContainsFunc(r.families, func(f *family) bool { return f.seen != nil && len(f.seen.Held) > 0 })
-	})
+// here reports whether an address is still on an interface, in the kernel's own words: on a busy machine it is removed 100 ms
+// after the state has changed, and whoever came in meanwhile would be cut off.
+func (h *handover) here() bool {
+	if h.owned() {
+		return true
+	}
+	links, err := h.v.o.Net.Links()
+	if err != nil {
+		return false // the state has to do
+	}
+	for _, k := range links {
+		for _, p := range k.Prefixes {
+			if slices.Contains(h.addresses, p.Addr()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // yield makes the speaker let go, and waits until it has.
@@ -220,7 +230,7 @@ func (h *handover) yield(ctx context.Context, left int) (result string) {
 		s.beat() // what it is as a backup
 		err = s.send(speaker.Order{Yield: &speaker.Yield{VIPs: vips, Reason: h.reason}})
 	}
-	for began := time.Now(); err == nil && h.held(); {
+	for began := time.Now(); err == nil && h.here(); {
 		if time.Since(began) >= yieldLimit {
 			err = fmt.Errorf("the speaker has not let go within %v", yieldLimit)
 		}

@@ -203,17 +203,24 @@ func TestHandoverToNobody(t *testing.T) {
 // New connections are ignored until the address is gone from the interface, which is a moment later than the state says.
 func TestHandoverHoldsUntilGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, s := master(t, front())
+		w, _ := master(t, front())
 		defer w.stop()
 		w.net.disconnect(1, 2, 3)
-		s.mu.Lock()
-		s.slow = 40 * time.Millisecond
-		s.mu.Unlock()
+		address := netip.MustParsePrefix("10.0.0.10/24")
+		if err := w.net.AddAddress("eth0", address); err != nil {
+			t.Fatal(err)
+		}
 		w.drain(true)
 		w.expect("leaving [10.0.0.10]", "hold [10.0.0.10]")
-		time.Sleep(39 * time.Millisecond)
+		if got := w.v.Status().VIPs[0].State; got != vrrp.Backup {
+			t.Errorf("state = %s", got)
+		}
+		time.Sleep(100 * time.Millisecond)
 		w.expect()
-		time.Sleep(1*time.Millisecond + letGoEvery)
+		if err := w.net.RemoveAddress("eth0", address); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(letGoEvery)
 		w.expect("release")
 	})
 }
