@@ -75,10 +75,8 @@ const servingField = "Skein-Serving"
 
 // probe sends one request to a block and returns why it does not serve: a [*verdict] if it said so itself.
 func (w *Web) probe(ctx context.Context, t target) error {
-	own := &probe{until: time.Now().Add(servingTime)}
-	if at, ok := ctx.Deadline(); ok {
-		own.until = at
-	}
+	own := &probe{}
+	own.until, _ = ctx.Deadline() // there is one
 	var nc net.Conn
 	var err error
 	if t.here {

@@ -21,7 +21,7 @@ import (
 // sent, too. What the members say to it is reported to health as for any other request; that we have given up waiting is not.
 
 const (
-	// proofTime bounds a proof, unless who asks has less time.
+	// proofTime bounds a proof if it is not known how much time who asks has.
 	proofTime = time.Second
 	// proofFresh is how long a proof is good for others who ask: a pool may have many blocks, and they many addresses.
 	proofFresh = 250 * time.Millisecond
@@ -59,7 +59,7 @@ func (f *proof) over(now time.Time) bool {
 func (w *Web) proveSite(s *site, t *table, own *probe) error {
 	limit := proofTime
 	if own != nil {
-		limit = min(limit, time.Until(own.until)*3/4) // so that the verdict gets there
+		limit = time.Until(own.until) * 3 / 4 // so that the verdict gets there
 	}
 	routes := s.pools()
 	found := make([]error, len(routes))
@@ -198,6 +198,9 @@ func (w *Web) reachMember(s *site, t *table, r *route, limit time.Duration) (err
 
 // tryMember asks one member, or connects to it.
 func (w *Web) tryMember(x *exchange, k *work, s *site, t *table, r *route, cfg *config.Pool, tried *pool.Mask, limit time.Duration) error {
+	if asksHTTP(cfg) {
+		limit = min(limit, cfg.Check.Timeout) // who takes longer is not healthy anyway
+	}
 	visitor := &client{}
 	visitor.is(loopback())
 	*x = exchange{

@@ -22,7 +22,7 @@ import (
 // their way: all that would make a node unfit whose only fault is that it has much to do, or that it is strict. What is full is
 // busy and not dead, for the same reason.
 
-// servingTime bounds one question, if the caller's context does not.
+// servingTime bounds one question if the caller's context does not.
 const servingTime = 5 * time.Second
 
 // maxProbes is how many run at a time for one question.
@@ -32,8 +32,11 @@ const maxProbes = 8
 // whether it serves. nil says that all do; an error names the block, the pool and the cause of the first that does not, in the
 // order of their names. A block that needs no member serves if it answers.
 func (w *Web) Serving(ctx context.Context, addresses []netip.Addr) error {
-	ctx, cancel := context.WithTimeout(ctx, servingTime)
-	defer cancel()
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, servingTime)
+		defer cancel()
+	}
 	targets, err := w.targets(addresses)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 func (s *service) serving(list ...string) error {
 	s.t.Helper()
 	s.begun()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	return s.Serving(ctx, addresses(list...))
 }
