@@ -12,8 +12,9 @@
 // to be; what a peer sends costs no memory and a bounded number of answers; nothing is allocated for an advertisement in the
 // steady state.
 //
-// Beside the RFCs it keeps the habits of keepalived 2.2.7, which most peers are, and adds two rules of its own, that of
-// [Settings.Floor] and that of a master who slept.
+// Beside the RFCs it keeps the habits of keepalived 2.2.7, which most peers are, and adds rules of its own: a master that serves
+// nobody ([Settings.Floor]), a node that slept, groups whose nodes disagree about who is first (all three at [Group]), and nodes
+// that learn of another list of addresses one after the other (rollout.go).
 package vrrp
 
 import "net/netip"
