@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ type fakeSpeaker struct {
 	pid     int
 	reports chan speaker.Report
 	ended   chan struct{}
+	waits   atomic.Bool // it has said something that was not received yet
 
 	mu        sync.Mutex // guards what follows
 	orders    []speaker.Order
@@ -167,6 +169,9 @@ func (f *fakeSpeaker) die(cause string) {
 	defer f.mu.Unlock()
 	f.end(cause)
 }
+
+// Waits implements process.
+func (f *fakeSpeaker) Waits() bool { return f.waits.Load() }
 
 // Receive implements process.
 func (f *fakeSpeaker) Receive() (speaker.Report, error) {

@@ -13,6 +13,8 @@ type process interface {
 	Send(speaker.Order) error
 	// Receive waits for its next report; the error is io.EOF when it has ended.
 	Receive() (speaker.Report, error)
+	// Waits reports whether it has said something that Receive has not come to yet.
+	Waits() bool
 	// Close closes our end of the channel, which ends Receive, and the speaker too.
 	Close()
 	Kill()

@@ -130,6 +130,19 @@ func (p *child) Receive() (r speaker.Report, err error) {
 	return r, nil
 }
 
+// Waits implements process.
+func (p *child) Waits() (yes bool) {
+	raw, err := p.conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		yes = err == nil && n > 0
+	})
+	return yes
+}
+
 // Close implements process.
 func (p *child) Close() { _ = p.conn.Close() }
 

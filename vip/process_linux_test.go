@@ -85,6 +85,9 @@ func TestProcess(t *testing.T) {
 		if err := p.Send(speaker.Order{Configure: &speaker.Configure{Serial: 5, State: strings.Repeat("x", size)}}); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
+		for !p.Waits() { // with the answer
+			runtime.Gosched()
+		}
 		r, err := p.Receive()
 		if err != nil || r.Configured == nil || r.Configured.Serial != 5 {
 			t.Fatalf("%d bytes: report = %+v, %v", size, r, err)
@@ -92,6 +95,9 @@ func TestProcess(t *testing.T) {
 		if got, want := strings.TrimRight(r.Configured.Error, " "), "args [skein speak], env [], leads its session: true, in /"; got != want {
 			t.Errorf("the speaker has %s; want %s", got, want)
 		}
+	}
+	if p.Waits() {
+		t.Error("something waits that was received")
 	}
 	if err := p.Send(speaker.Order{Configure: &speaker.Configure{State: strings.Repeat("x", maxPacket)}}); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("error of an order that is too long = %v", err)

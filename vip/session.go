@@ -178,6 +178,12 @@ func (s *session) loop(ctx context.Context, gone <-chan error) error {
 				quiet, limit = 0, s.v.quiet()
 				continue
 			}
+			// So is it when this process has more to do than it can: whoever receives waits in the queue of thousands, which our
+			// ticker passes by.
+			if s.p.Waits() {
+				quiet = 0
+				continue
+			}
 			if quiet++; time.Duration(quiet)*speaker.StatusEvery >= limit && s.configured() {
 				s.p.Kill()
 				return fmt.Errorf("process %d was silent for %v and was killed", s.p.PID(), limit)

@@ -176,6 +176,33 @@ func TestSessionSilent(t *testing.T) {
 	}
 }
 
+// One whose reports wait to be received is not silent: it is this process that is late.
+func TestSessionUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, t.TempDir())
+		w.configure(file(changed(func(*config.VIP) {})))
+		w.start()
+		defer w.stop()
+		time.Sleep(10 * time.Second)
+		first := w.speaker()
+		first.mu.Lock()
+		first.silent = true
+		first.mu.Unlock()
+		first.waits.Store(true)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if w.count() != 1 {
+			t.Fatal("it was replaced")
+		}
+		first.waits.Store(false)
+		time.Sleep(quietLimit + 2*speaker.StatusEvery)
+		synctest.Wait()
+		if w.count() != 2 {
+			t.Fatal("it was not replaced when it was silent in earnest")
+		}
+	})
+}
+
 // One that does not stop is killed.
 func TestSessionDoesNotStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
