@@ -282,3 +282,48 @@ func busy() time.Duration {
 	}
 	return 5 * time.Second
 }
+
+// A speaker that was stopped has missed what happened: as a backup it hears what waits before it believes its timer, as a master
+// it lets go before it says a word.
+func TestFrozenSpeaker(t *testing.T) {
+	l := lab.New(t)
+	lan := l.Switch("lan")
+	lb1, lb2 := l.Host("lb1", lan.Port("10.0.0.11/24")), l.Host("lb2", lan.Port("10.0.0.12/24"))
+	a, b := start(t, lb1), start(t, lb2)
+	a.configure(nil, a.router(200, "10.0.0.100/24"))
+	b.configure(nil, b.router(190, "10.0.0.100/24"))
+	owners := lab.Watch("10.0.0.100", lb1, lb2)
+	begin := owners.Wait(lb1, harness.Patience)
+	for _, frozen := range []time.Duration{330 * time.Millisecond, 400 * time.Millisecond, 2 * time.Second} {
+		b.speaker.FreezeAlone()
+		time.Sleep(frozen)
+		b.speaker.ThawAlone()
+		time.Sleep(500 * time.Millisecond)
+	}
+	if s := b.is(vrrp.Backup); s.Counters.BecameFault > 0 {
+		t.Error("lb2 took its own sleep for its balancer's")
+	}
+	if h := owners.Between(begin, time.Now()); len(h.Gaps()) > 0 || len(h.Doubles()) > 0 {
+		t.Errorf("a backup that slept took the address:\n%s", h)
+	}
+	wire := lan.Capture(lab.Of(lab.VRRP))
+	a.speaker.FreezeAlone()
+	b.is(vrrp.Master)
+	time.Sleep(3 * time.Second)
+	thawed := time.Now()
+	a.speaker.ThawAlone()
+	time.Sleep(time.Second)
+	history := owners.Between(thawed, time.Now())
+	if double := history.DoubleTime(); double > 20*time.Millisecond {
+		t.Errorf("lb1 had the address for %v after it ran again:\n%s", double, history)
+	}
+	for _, p := range wire.Packets() {
+		if p.Src == netip.MustParseAddr("10.0.0.11") && p.Time.After(thawed) {
+			if first := p.Time.Sub(thawed); first < 100*time.Millisecond {
+				t.Errorf("lb1 spoke %v after it ran again", first)
+			}
+			break
+		}
+	}
+	a.is(vrrp.Master) // it is the better one, and takes it back in order
+}

@@ -365,3 +365,35 @@ func TestConfigurationsInARow(t *testing.T) {
 		}
 	})
 }
+
+// Two vips with different owners become one group: who gives one up says so, and one node has both.
+func TestReloadJoinsGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan, a, b := pair(t)
+		groups := func(n *node, front4, back4 uint8) (Instance, Instance) {
+			i := router(n.host, back4, "10.0.0.200/24")
+			i.VIP, i.Router.RouterID = "back", 20
+			return router(n.host, front4, front), i
+		}
+		for n, priority := range map[*node][2]uint8{a: {200, 190}, b: {190, 200}} {
+			f, k := groups(n, priority[0], priority[1])
+			n.configure(nil, one(f), one(k))
+		}
+		settled(time.Second)
+		owner(t, lan, "10.0.0.100", "lb1")
+		owner(t, lan, "10.0.0.200", "lb2")
+		for n, priority := range map[*node]uint8{a: 200, b: 190} {
+			f, k := groups(n, priority, priority)
+			n.configure(nil, one(f, k))
+			synctest.Wait()
+			for _, address := range []string{"10.0.0.100", "10.0.0.200"} {
+				if slices.Contains(lan.Holders(addr(address)), n.host.Name()) {
+					t.Errorf("%s has %s and is no master of the group", n.host.Name(), address)
+				}
+			}
+		}
+		settled(time.Second)
+		owner(t, lan, "10.0.0.100", "lb1")
+		owner(t, lan, "10.0.0.200", "lb1")
+	})
+}

@@ -66,6 +66,7 @@ const (
 // owner for a moment.
 type retry struct {
 	delay time.Duration
+	last  time.Duration // when it failed
 	timer bool
 }
 
@@ -214,8 +215,12 @@ func (s *Speaker) fail(i *instance, kind int, reason string) {
 	if r.timer {
 		return
 	}
+	now := s.net.Now()
+	if now-r.last > 2*retryLast { // all was well since
+		r.delay = 0
+	}
 	r.delay = min(max(2*r.delay, retryFirst), retryLast)
-	r.timer = true
+	r.last, r.timer = now, true
 	s.after(r.delay, func() {
 		r.timer = false
 		i.faults[kind] = ""

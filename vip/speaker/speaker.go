@@ -125,13 +125,22 @@ func (s *Speaker) Run() {
 	for !s.ended {
 		due := s.deadline()
 		timer.Reset(max(due-s.net.Now(), 0))
+		var e event
+		happened := false
 		select {
-		case e := <-s.events:
-			s.handle(e)
+		case e = <-s.events:
+			happened = true
 		case <-timer.C:
 		}
-		if late := s.net.Now() - due; late > lateLimit {
-			s.wokeLate(late)
+		late := s.net.Now() - due
+		if late > lateLimit {
+			s.forgive(late) // before anything is judged
+		}
+		if happened {
+			s.handle(e)
+		}
+		if late > lateLimit {
+			s.catchUp()
 		} else {
 			s.drain()
 		}
@@ -191,10 +200,9 @@ func (s *Speaker) drain() {
 	}
 }
 
-// wokeLate is called when this process did not run for a while: it was stopped, or the whole machine was, or it is overloaded.
-// Another node may be master by now and its advertisements wait in the sockets: they are heard before a timer that has expired
-// meanwhile is believed. And what has not been heard of others in that time is no fault of theirs.
-func (s *Speaker) wokeLate(late time.Duration) {
+// forgive is called when this process did not run for a while: it was stopped, or the whole machine was, or it is overloaded.
+// What has not been heard of others in that time is no fault of theirs.
+func (s *Speaker) forgive(late time.Duration) {
 	now := s.net.Now()
 	s.parent.heard = min(s.parent.heard+late, now)
 	s.fence.forgive(late, now)
@@ -203,6 +211,11 @@ func (s *Speaker) wokeLate(late time.Duration) {
 			g.vrrp.PutOff(late)
 		}
 	}
+}
+
+// catchUp hears what was sent meanwhile. Another node may be master by now, and its advertisements wait in the sockets: they
+// count before a timer that has expired.
+func (s *Speaker) catchUp() {
 	limit := time.Now().Add(catchUpLimit)
 	t := time.NewTimer(quiet)
 	defer t.Stop()
