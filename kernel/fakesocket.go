@@ -13,6 +13,9 @@ func (f *Fake) OpenVRRP(o VRRPOptions) (VRRPSocket, error) {
 	f.lan.mu.Lock()
 	defer f.lan.mu.Unlock()
 	k, err := f.ready("OpenVRRP", o.Link)
+	if other := f.linkWith(o.Source, ""); err == nil && !o.Multicast && !o.Source.IsLinkLocalUnicast() && other != nil {
+		k, o.Link = other, other.Name
+	}
 	if err == nil && !slices.ContainsFunc(k.Prefixes, func(p netip.Prefix) bool { return p.Addr() == o.Source }) {
 		err = syscall.EADDRNOTAVAIL
 	}
