@@ -111,8 +111,8 @@ func (s *Speaker) leaveEarsStanding(i *instance) {
 
 // open opens the socket, if the interface is there and it is not open.
 func (s *Speaker) open(e *ears) {
-	link, ok := s.look.links[e.key.link]
-	if e.socket != nil || e.opening || !ok {
+	link, ok := s.sourceLink(e.key.link, e.key.source, e.key.multicast)
+	if _, there := s.look.links[e.key.link]; e.socket != nil || e.opening || !ok || !there {
 		return
 	}
 	e.opening = true
@@ -122,6 +122,20 @@ func (s *Speaker) open(e *ears) {
 		})
 		return func() { s.opened(e, link.Index, socket, err) }
 	})
+}
+
+// there tells whether the interface that the socket is on is still the right one. That it lost the address is no matter: the socket
+// is as good as before when it comes back.
+func (s *Speaker) there(e *ears) bool {
+	if k, ok := s.sourceLink(e.key.link, e.key.source, e.key.multicast); ok {
+		return k.Index == e.index
+	}
+	for _, k := range s.look.links {
+		if k.Index == e.index {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Speaker) opened(e *ears, index int, socket kernel.VRRPSocket, err error) {

@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -181,5 +182,43 @@ func TestAddressCannotBeRemoved(t *testing.T) {
 		a.host.Fail("RemoveAddress", nil)
 		settled(2 * time.Second)
 		owner(t, lan, "10.0.0.100", "lb2")
+	})
+}
+
+// Nodes may speak to each other by another network than that of the visitors.
+func TestSpokenByAnotherLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := kernel.NewFakeLAN()
+		var nodes []*node
+		for n, name := range []string{"lb1", "lb2"} {
+			h := lan.Host(name, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(11 + n)}), 24))
+			h.AddLink("eth1", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(11 + n)}), 24))
+			nodes = append(nodes, start(t, h))
+		}
+		for n, priority := range []uint8{200, 190} {
+			i := router(nodes[n].host, priority, front)
+			i.Router.Source = netip.AddrFrom4([4]byte{10, 1, 0, byte(11 + n)})
+			i.Router.Peers = []netip.Addr{netip.AddrFrom4([4]byte{10, 1, 0, byte(12 - n)})}
+			if e := nodes[n].configure(nil, one(i)); e != "" {
+				t.Fatal(e)
+			}
+		}
+		settled(time.Second)
+		owner(t, lan, "10.0.0.100", "lb1")
+		// Either link is needed.
+		for _, link := range []string{"eth0", "eth1"} {
+			nodes[0].host.SetCarrier(link, false)
+			settled(time.Second)
+			if s := nodes[0].status("front", 4); s.State != vrrp.Fault || !strings.Contains(s.Reason, link) {
+				t.Errorf("without %s lb1 is %s: %s", link, s.State, s.Reason)
+			}
+			owner(t, lan, "10.0.0.100", "lb2")
+			nodes[0].host.SetCarrier(link, true)
+			settled(time.Second)
+			owner(t, lan, "10.0.0.100", "lb1")
+		}
+		if _, times := happened(lan, "lb1", kernel.FakeAnnounced, addr("10.1.0.11")); times != 2 {
+			t.Errorf("lb1 has announced its own address %d times, want twice", times)
+		}
 	})
 }

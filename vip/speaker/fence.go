@@ -37,8 +37,6 @@ const (
 	fenceWindow = 300 * time.Millisecond
 	// fenceFastest bounds what the requests cost the others.
 	fenceFastest = 100 * time.Millisecond
-	// fenceJudged is how often the rule is looked at. It has to be seen before the first backup's time has come.
-	fenceJudged = 10 * time.Millisecond
 )
 
 func family(v6 bool) int {
@@ -61,6 +59,11 @@ func (c *Instance) targets() []netip.Addr {
 
 // fenceInterval is how often the targets of the instance are asked.
 func (c *Instance) fenceInterval() time.Duration { return max(c.Router.Interval, fenceFastest) }
+
+// fenceWindow is how long an answer counts.
+func (c *Instance) fenceWindow() time.Duration {
+	return max(fenceRounds*c.fenceInterval(), fenceWindow)
+}
 
 // raiseFence asks from now on those whom the instances need.
 func (s *Speaker) raiseFence() {
@@ -149,9 +152,20 @@ func (s *Speaker) answered(src netip.Addr) {
 	}
 }
 
-// judgeFence applies the rule to all instances.
+// judgeFence applies the rule to all instances. The next time is when an answer is too old; an answer that comes ends an isolation
+// by itself.
 func (s *Speaker) judgeFence(now time.Duration) {
+	s.fence.judge = now + s.fence.every
 	for _, i := range s.instances {
+		for _, list := range [][]netip.Addr{i.conf.Others, i.conf.Witnesses} {
+			for _, a := range list {
+				if t := s.fence.targets[a.WithZone("")]; t != nil {
+					if old := t.heard + i.conf.fenceWindow() + 1; old > now && old < s.fence.judge {
+						s.fence.judge = old
+					}
+				}
+			}
+		}
 		i.isolated = s.isolated(i, now)
 		if i.faults[faultIsolated] = ""; i.isolated {
 			i.faults[faultIsolated] = "this node is isolated: too few of the others answer"
@@ -182,7 +196,7 @@ func (s *Speaker) reached(i *instance, now time.Duration, list []netip.Addr) (re
 
 func (s *Speaker) reaches(i *instance, now time.Duration, a netip.Addr) bool {
 	t := s.fence.targets[a.WithZone("")]
-	return t != nil && now-t.heard <= max(fenceRounds*i.conf.fenceInterval(), fenceWindow)
+	return t != nil && now-t.heard <= i.conf.fenceWindow()
 }
 
 // isolated is the rule of [Instance.Quorum].

@@ -53,7 +53,7 @@ func TestIsolatedMaster(t *testing.T) {
 			t.Errorf("lb1 reaches %v, isolated %v; want two", s.Reached, s.Isolated)
 		}
 		lan.Partition(hosts(n[0]), hosts(n[1], n[2]))
-		settled(fenceWindow + 2*fenceJudged)
+		settled(fenceWindow + time.Millisecond)
 		owner(t, lan, "10.0.0.100", "lb2")
 		settled(10 * time.Second)
 		owner(t, lan, "10.0.0.100", "lb2")

@@ -76,7 +76,7 @@ func (s *Speaker) looked(links []kernel.Link, err error) {
 	}
 	s.see(links)
 	for _, e := range s.ears {
-		if k, ok := l.links[e.key.link]; e.socket != nil && (!ok || k.Index != e.index) {
+		if e.socket != nil && !s.there(e) {
 			s.close(e) // it hears an interface that is gone
 		}
 		s.open(e)
@@ -97,30 +97,36 @@ func (s *Speaker) see(links []kernel.Link) {
 // linkComplaint is what is wrong with the interface of an instance.
 func (s *Speaker) linkComplaint(c *Instance) string {
 	k, ok := s.look.links[c.Interface]
+	spoken, has := s.sourceLink(c.Interface, c.Router.Source, len(c.Router.Peers) == 0)
 	switch {
 	case !ok:
 		return fmt.Sprintf("there is no interface %s", c.Interface)
 	case !k.Up:
 		return fmt.Sprintf("interface %s is down", c.Interface)
-	case !s.hasSource(c):
+	case !has:
 		return fmt.Sprintf("interface %s has lost the address %s", c.Interface, c.Router.Source)
+	case !spoken.Up:
+		return fmt.Sprintf("interface %s of the address %s is down", spoken.Name, c.Router.Source)
 	}
 	return ""
 }
 
-// hasSource tells whether this node still has the address that its advertisements come from. With unicast any interface may
-// have it.
-func (s *Speaker) hasSource(c *Instance) bool {
-	source := c.Router.Source.WithZone("")
-	for name, k := range s.look.links {
-		if name != c.Interface && (len(c.Router.Peers) == 0 || source.IsLinkLocalUnicast()) {
-			continue
-		}
-		if slices.ContainsFunc(k.Prefixes, func(p netip.Prefix) bool { return p.Addr() == source }) {
-			return true
+// sourceLink is the interface that has the address which advertisements come from. With unicast it may be another one than that of
+// the virtual addresses, see [kernel.VRRPOptions].
+func (s *Speaker) sourceLink(link string, source netip.Addr, multicast bool) (k kernel.Link, ok bool) {
+	source = source.WithZone("")
+	has := func(k kernel.Link) bool {
+		return slices.ContainsFunc(k.Prefixes, func(p netip.Prefix) bool { return p.Addr() == source })
+	}
+	if k = s.look.links[link]; has(k) || multicast || source.IsLinkLocalUnicast() {
+		return k, has(k)
+	}
+	for _, k := range s.look.links {
+		if has(k) {
+			return k, true
 		}
 	}
-	return false
+	return k, false
 }
 
 // judgeLink notes whether the instance has its link. After one was gone the peers may have forgotten our MAC, and with unicast
@@ -137,8 +143,10 @@ func (s *Speaker) judgeLink(i *instance) {
 	default:
 		i.returning = true
 		c := i.conf
+		spoken, _ := s.sourceLink(c.Interface, c.Router.Source, false)
+		link := spoken.Name
 		s.hands.do(func() func() {
-			_ = s.net.Announce(c.Interface, c.Router.Source) // the fault's end is shown by what follows
+			_ = s.net.Announce(link, c.Router.Source) // the fault's end is shown by what follows
 			return func() {
 				if i.returning {
 					s.linkIsBack(i)

@@ -42,6 +42,7 @@ func Serve(confine []string, out io.Writer) error {
 		// Without /proc there is no way to do it; to have an owner of the address counts more.
 		slog.New(slog.NewTextHandler(out, nil)).Warn("the speaker keeps rights that it does not need", "error", err)
 	}
+	_ = os.WriteFile("/proc/self/comm", []byte("skein-speaker"), 0) // for ps: exec named it exe
 	f := os.NewFile(channelDescriptor, "channel")
 	c, err := NewChannel(f)
 	_ = f.Close()

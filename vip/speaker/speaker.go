@@ -278,7 +278,6 @@ func (s *Speaker) tick() {
 			s.ask()
 		}
 		if f.judge <= now {
-			f.judge = now + fenceJudged
 			s.judgeFence(now)
 		}
 	}
