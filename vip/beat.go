@@ -2,7 +2,6 @@ package vip
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -37,11 +36,10 @@ func (b *beats) status(s *SpeakerStatus) {
 // beating tells the speaker each [speaker.BeatEvery] that this process lives and how fit it is, and at once when that has
 // changed, until ctx ends.
 //
-// It has a thread of its own. What it needs of the rest is one pointer: it must not wait for a lock that somebody holds who
-// waits for a disk.
+// What it needs of the rest is one pointer: it must not wait for a lock that somebody holds who waits for a disk. It has no
+// thread of its own: a goroutine whose time has come is the next to run on the processor that sees it, while one with a thread
+// has to be handed a processor, and that thread waits for the system's scheduler, too.
 func (s *session) beating(ctx context.Context) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	t := time.NewTimer(speaker.BeatEvery)
 	defer t.Stop()
 	due := time.Now().Add(speaker.BeatEvery)

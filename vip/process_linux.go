@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -103,6 +104,15 @@ func (p *child) Send(o speaker.Order) error {
 	if len(b) > maxPacket {
 		return fmt.Errorf("an order of %d bytes is too long for the speaker", len(b))
 	}
+	switch err := p.sendNow(b); err {
+	case nil:
+		return nil
+	case unix.EAGAIN: // the speaker is slow to read
+	case unix.EPIPE, unix.ECONNRESET:
+		return io.EOF
+	default:
+		return err
+	}
 	if err := p.conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
 		return err
 	}
@@ -110,6 +120,32 @@ func (p *child) Send(o speaker.Order) error {
 		return io.EOF
 	}
 	return err
+}
+
+// sendNow sends without waiting, and without telling Go's scheduler of the system call: whoever comes back from one that it knows
+// of may have to queue behind all goroutines that can run. In a balancer with two thousand busy connections that was measured as
+// three seconds, after which the speaker takes this process for dead.
+func (p *child) sendNow(b []byte) error {
+	raw, err := p.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		for {
+			_, _, errno = syscall.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			if errno != unix.EINTR {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // Receive implements process.
