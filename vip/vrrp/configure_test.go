@@ -29,12 +29,12 @@ func TestConfigure(t *testing.T) {
 		{"another order", v3(), mastered(scene{50 * ms, addresses("10.0.0.101", "10.0.0.100"), "send 100", 150 * ms})},
 		{"a longer interval is said before the backups miss us", v3(), mastered(
 			scene{50 * ms, configure(func(s *Settings) { s.Interval = sec }), "send 100", 50*ms + sec},
-			scene{50*ms + 3*sec, tick, "send 100", 50*ms + 4*sec},
+			scene{50*ms + 3*sec, tick, "send 100; announce 100", 50*ms + 4*sec},
 		)},
 		{"a shorter interval is no sleep", v3(), mastered(
 			scene{10 * ms, configure(func(s *Settings) { s.Interval = sec }), "send 100", 10*ms + sec},
 			scene{900 * ms, configure(func(s *Settings) { s.Interval = 100 * ms }), "send 100", sec},
-			scene{sec, tick, "send 100", sec + 100*ms},
+			scene{sec, tick, "send 100; announce 100", sec + 100*ms},
 		)},
 		{"priority", v3(), mastered(
 			scene{50 * ms, configure(func(s *Settings) { s.Priority = 120 }), "send 120", 150 * ms},

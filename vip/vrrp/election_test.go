@@ -45,12 +45,12 @@ func TestElection(t *testing.T) {
 		{"the second round of announcements", v3(v2), []scene{
 			{0, start, "init>backup", down2},
 			{down2, tick, seize, down2 + sec},
-			{down2 + 1*sec, tick, "send 100", down2 + 2*sec},
-			{down2 + 2*sec, tick, "send 100", down2 + 3*sec},
-			{down2 + 3*sec, tick, "send 100", down2 + 4*sec},
-			{down2 + 4*sec, tick, "send 100", down2 + 5*sec},
-			{down2 + 5*sec, tick, "send 100; announce x5", down2 + 6*sec},
-			{down2 + 6*sec, tick, "send 100", down2 + 7*sec},
+			{down2 + 1*sec, tick, "send 100; announce 100", down2 + 2*sec},
+			{down2 + 2*sec, tick, "send 100; announce 101", down2 + 3*sec},
+			{down2 + 3*sec, tick, "send 100; announce 100", down2 + 4*sec},
+			{down2 + 4*sec, tick, "send 100; announce 101", down2 + 5*sec},
+			{down2 + 5*sec, tick, "send 100; announce 100; announce x5", down2 + 6*sec},
+			{down2 + 6*sec, tick, "send 100; announce 101", down2 + 7*sec},
 		}},
 		{"lateness does not add up", v3(), []scene{
 			{0, start, "init>backup", down3},

@@ -183,6 +183,7 @@ func (g *Group) tickMaster(now Time, m *Machine) {
 			m.contended = false
 			g.announce(m, announceCount)
 		}
+		g.remind(now, m)
 	}
 	if m.again.due(now) {
 		m.again.stop()

@@ -104,6 +104,7 @@ func (g *Group) resumeMaster(now Time, owned [][]netip.Addr) {
 	for _, m := range g.machines {
 		m.learned = m.s.Interval // until here that of the other process
 		m.answerable = now
+		m.reminder.arm(now + remindEvery)
 		g.advertise(now, m)
 	}
 	for i, m := range g.machines {

@@ -18,6 +18,8 @@ type Machine struct {
 	deadline  timer // backup: when the master is missed; master: when the next advertisement is due
 	preemptAt timer // from when a lesser master is not waited for any more
 	again     timer // master: the second round of announcements
+	reminder  timer // master: from when the next advertisement is followed by an announcement of one address
+	turn      int   // whose turn that is
 	wants     bool  // backup: its time has come, but it waits for the rest of its group
 
 	learned time.Duration // the master's interval

@@ -11,6 +11,12 @@ const (
 	announceCount = 5
 	announceDelay = 5 * time.Second
 
+	// remindEvery is how often a master says where one of its addresses is, each in its turn. After a partition in which there were two
+	// masters, the network may believe the one that has given in; if it heard the other one before it could say a word itself,
+	// that one does not even know that there is something to put right (keepalived issue 166, where it stays so). One frame
+	// a second is less than the advertisements are.
+	remindEvery = time.Second
+
 	// answersPerInterval limits the advertisements out of turn that others can cause. Two masters who each take the other for the
 	// lesser one (a translated source address does that) would else answer each other's answers as fast as the wire allows. An
 	// answer that came too early is not lost, as a backup that has heard a priority 0 counts on it: it is put off until it is due,

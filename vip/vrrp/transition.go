@@ -79,6 +79,7 @@ func (g *Group) tryMaster(now Time) {
 	for _, m := range g.machines {
 		g.announce(m, announceCount)
 		m.again.arm(now + announceDelay)
+		m.reminder.arm(now + remindEvery)
 	}
 	g.change(now, Master, nil, reason)
 }
@@ -113,6 +114,7 @@ func (g *Group) leave(now Time, to State, zero bool, cause *Machine, reason stri
 	}
 	for _, m := range g.machines {
 		m.again.stop()
+		m.reminder.stop()
 		m.preemptAt.stop()
 		m.wants = false
 		m.deadline.stop()
@@ -179,6 +181,17 @@ func (g *Group) announce(m *Machine, times int) {
 	for range times {
 		g.act(Action{Kind: Announce, Machine: m, Addresses: m.s.Addresses})
 	}
+}
+
+// remind announces one address, each in its turn.
+func (g *Group) remind(now Time, m *Machine) {
+	if !m.reminder.due(now) {
+		return
+	}
+	m.reminder.arm(now + remindEvery)
+	m.turn %= len(m.s.Addresses) // there may be fewer than there were
+	g.act(Action{Kind: Announce, Machine: m, Addresses: m.s.Addresses[m.turn : m.turn+1]})
+	m.turn++
 }
 
 func (g *Group) act(a Action) { g.actions = append(g.actions, a) }
