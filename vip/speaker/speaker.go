@@ -422,14 +422,15 @@ func (s *Speaker) release() {
 	for _, g := range s.groups {
 		snapshots = append(snapshots, s.freeze(g, now)...)
 	}
-	for _, i := range s.instances {
-		s.leaveEarsStanding(i)
-	}
-	s.groups, s.instances = nil, nil
-	s.raiseFence()
 	s.changes.epoch++
 	s.changes.busy, s.changes.waiting = false, nil
 	s.changes.released, s.changes.fresh = true, true
-	s.flush(endLimit)
+	instances := s.instances
+	s.groups, s.instances = nil, nil
+	s.raiseFence()
+	s.flush(endLimit) // an address that is on its way must not come or go when another one speaks
 	s.reports.send(Report{Released: &snapshots})
+	for _, i := range instances { // which may wait for the kernel's lock; nobody waits for this
+		s.leaveEarsStanding(i)
+	}
 }
