@@ -12,6 +12,7 @@ package kernel
 import (
 	"net"
 	"net/netip"
+	"time"
 )
 
 // Link is a network interface.
@@ -56,4 +57,12 @@ type EchoSocket interface {
 	// Receive blocks for the next reply. After Close the error is [net.ErrClosed].
 	Receive() (src netip.Addr, id, seq uint16, err error)
 	Close() error
+}
+
+// ProcessState is how another process is.
+type ProcessState struct {
+	// Stopped tells whether a signal has stopped it (SIGSTOP, SIGTSTP). One that is traced is not: strace would stop it with
+	// every system call.
+	Stopped bool
+	Worked  time.Duration // processor time of all its threads, in steps of 10 ms
 }

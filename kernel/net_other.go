@@ -69,8 +69,8 @@ type Process struct{}
 // OpenProcess is for Linux only.
 func OpenProcess(int) (*Process, error) { return nil, errors.ErrUnsupported }
 
-// Stopped is for Linux only.
-func (p *Process) Stopped() (bool, error) { return false, errors.ErrUnsupported }
+// Look is for Linux only.
+func (p *Process) Look() (ProcessState, error) { return ProcessState{}, errors.ErrUnsupported }
 
 // Close is for Linux only.
 func (p *Process) Close() error { return nil }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,36 +30,46 @@ func OpenProcess(id int) (*Process, error) {
 	return &Process{id, f}, nil
 }
 
-// Stopped tells whether a signal has stopped the process (SIGSTOP, SIGTSTP). One that is traced is not stopped: strace would
-// stop it with every system call. The error is [os.ErrProcessDone] when it has ended.
+// Look tells how the process is. The error is [os.ErrProcessDone] when it has ended.
 //
 // It is one system call of some µs.
-func (p *Process) Stopped() (bool, error) {
-	b := make([]byte, 512) // the state is behind the name, which has at most 16 bytes
+func (p *Process) Look() (ProcessState, error) {
+	b := make([]byte, 512) // what we read is behind the name, which has at most 16 bytes
 	n, err := p.stat.ReadAt(b, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return false, os.ErrProcessDone
+		return ProcessState{}, os.ErrProcessDone
 	}
 	if n == 0 {
-		return false, fmt.Errorf("look at process %d: %w", p.id, err)
+		return ProcessState{}, fmt.Errorf("look at process %d: %w", p.id, err)
 	}
 	return parseStat(b[:n])
 }
 
-// parseStat reads the third field of proc_pid_stat(5). The second is the program's name in parentheses, which may have some in
-// itself.
-func parseStat(b []byte) (stopped bool, err error) {
+// tick is the unit of times in /proc, which is the same on every architecture that Go runs on (USER_HZ).
+const tick = 10 * time.Millisecond
+
+// parseStat reads the fields 3, 14 and 15 of proc_pid_stat(5). The second is the program's name in parentheses, which may have
+// some in itself.
+func parseStat(b []byte) (s ProcessState, err error) {
 	_, rest, ok := cutLast(b, ") ")
-	if !ok || len(rest) == 0 {
-		return false, fmt.Errorf("read state of process: %q", b)
+	fields := bytes.Fields(rest)
+	if !ok || len(fields) < 13 {
+		return s, fmt.Errorf("read state of process: %q", b)
 	}
-	switch rest[0] {
+	for _, f := range fields[11:13] { // user and system
+		n, err := strconv.ParseInt(string(f), 10, 64)
+		if err != nil {
+			return s, fmt.Errorf("read times of process: %q", b)
+		}
+		s.Worked += time.Duration(n) * tick
+	}
+	switch fields[0][0] {
 	case 'T':
-		return true, nil
+		s.Stopped = true
 	case 'Z', 'X', 'x': // it has ended, and its parent has not asked yet
-		return false, os.ErrProcessDone
+		return s, os.ErrProcessDone
 	}
-	return false, nil
+	return s, nil
 }
 
 func cutLast(b []byte, sep string) (before, after []byte, ok bool) {

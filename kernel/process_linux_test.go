@@ -23,15 +23,15 @@ func TestProcess(t *testing.T) {
 	becomes := func(want bool) {
 		t.Helper()
 		for end := time.Now().Add(5 * time.Second); ; {
-			got, err := p.Stopped()
+			state, err := p.Look()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got == want {
+			if state.Stopped == want {
 				return
 			}
 			if time.Now().After(end) {
-				t.Fatalf("Stopped() = %v, want %v", got, want)
+				t.Fatalf("stopped = %v, want %v", state.Stopped, want)
 			}
 		}
 	}
@@ -51,15 +51,15 @@ func TestProcess(t *testing.T) {
 	}
 	// First it is a zombie, until we ask for it, and then it is not there.
 	for end := time.Now().Add(5 * time.Second); ; {
-		if _, err := p.Stopped(); errors.Is(err, os.ErrProcessDone) {
+		if _, err := p.Look(); errors.Is(err, os.ErrProcessDone) {
 			break
 		} else if err != nil || time.Now().After(end) {
-			t.Fatalf("Stopped() of a dead process = %v, want os.ErrProcessDone", err)
+			t.Fatalf("Look() of a dead process = %v, want os.ErrProcessDone", err)
 		}
 	}
 	_ = cmd.Wait()
-	if _, err := p.Stopped(); !errors.Is(err, os.ErrProcessDone) {
-		t.Errorf("Stopped() of a process that is gone = %v, want os.ErrProcessDone", err)
+	if _, err := p.Look(); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("Look() of a process that is gone = %v, want os.ErrProcessDone", err)
 	}
 	if _, err := OpenProcess(cmd.Process.Pid); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("OpenProcess of a process that is gone = %v, want os.ErrProcessDone", err)
@@ -67,24 +67,30 @@ func TestProcess(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
+	const more = " 1 17 17 0 -1 4194560 1049 0 0 0 150 50 0 0 20 0 8 0"
 	for _, c := range []struct {
 		in      string
 		stopped bool
 		err     bool
 	}{
-		{"17 (skein) S 1 17", false, false},
-		{"17 (skein) R 1 17", false, false},
-		{"17 (skein) T 1 17", true, false},
-		{"17 (skein) t 1 17", false, false},
-		{"17 (a) T (b) ) S 1 17", false, false}, // a program may have any name
-		{"17 (skein) Z 1 17", false, true},
+		{"17 (skein) S" + more, false, false},
+		{"17 (skein) R" + more, false, false},
+		{"17 (skein) T" + more, true, false},
+		{"17 (skein) t" + more, false, false},
+		{"17 (a) T (b) ) S" + more, false, false}, // a program may have any name
+		{"17 (skein) Z" + more, false, true},
+		{"17 (skein) S 1 17", false, true},
+		{"17 (skein) S 1 17 17 0 -1 4194560 1049 0 0 0 x 50 0 0", false, true},
 		{"17 (skein", false, true},
 		{"17 (skein) ", false, true},
 		{"", false, true},
 	} {
-		stopped, err := parseStat([]byte(c.in))
-		if stopped != c.stopped || (err != nil) != c.err {
-			t.Errorf("parseStat(%q) = %v, %v, want %v, error %v", c.in, stopped, err, c.stopped, c.err)
+		s, err := parseStat([]byte(c.in))
+		if s.Stopped != c.stopped || (err != nil) != c.err {
+			t.Errorf("parseStat(%q) = %+v, %v, want %v, error %v", c.in, s, err, c.stopped, c.err)
+		}
+		if !c.err && s.Worked != 2*time.Second {
+			t.Errorf("parseStat(%q) worked for %v, want 2s", c.in, s.Worked)
 		}
 	}
 }
@@ -96,7 +102,7 @@ func BenchmarkProcess(b *testing.B) {
 	}
 	defer p.Close()
 	for b.Loop() {
-		if _, err := p.Stopped(); err != nil {
+		if _, err := p.Look(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -63,8 +63,10 @@ const (
 
 // Beat says that the parent lives, and what it knows. Without one for [StallLimit] it does not serve.
 type Beat struct {
-	Serial uint64          `json:"serial"`
-	Ranks  map[string]Rank `json:"ranks"` // by vip; one that is missing stays as it was, at the start unfit
+	Serial uint64 `json:"serial"`
+	// Ranks are by vip; one that is missing stays as it was: at the start unfit, or what a resumed snapshot says. Those of vips
+	// that come with the next [Configure] may be said before it, so that a fit node does not begin as an unfit one.
+	Ranks map[string]Rank `json:"ranks"`
 }
 
 // Rank is the fitness of this node for one vip.
@@ -79,9 +81,12 @@ type Yield struct {
 	Reason string   `json:"reason"`
 }
 
-// StallLimit is how long the parent may be silent until the speaker takes it for dead. A parent that has ended or was stopped is
-// seen at once.
-const StallLimit = 2 * time.Second
+// StallLimit is how long the parent may be silent until the speaker takes it for dead, and HangLimit how long if it works
+// meanwhile, as it does on a machine that is overloaded. A parent that has ended or was stopped is seen at once.
+const (
+	StallLimit = 2 * time.Second
+	HangLimit  = 10 * time.Second
+)
 
 // BeatEvery is how often the parent says that it lives.
 const BeatEvery = 50 * time.Millisecond

@@ -26,8 +26,7 @@ type Network interface {
 
 // Process is the parent as the kernel sees it.
 type Process interface {
-	// Stopped tells whether a signal (SIGSTOP) has stopped it.
-	Stopped() (bool, error)
+	Look() (kernel.ProcessState, error)
 	Close() error
 }
 

@@ -11,6 +11,9 @@ type parent struct {
 	process Process
 	pid     int
 	heard   time.Duration // the last beat
+	at      time.Duration // when it was looked at last before it fell silent
+	worked  time.Duration // what it had worked then
+	busy    bool          // it has worked since
 	stopped bool          // it was seen stopped, and has not sent a beat since it runs again
 	next    time.Duration // when to look at it
 }
@@ -35,22 +38,36 @@ func (s *Speaker) watchParent(pid int) {
 	} else {
 		s.parent.process = p
 	}
-	s.parent.pid, s.parent.next, s.parent.stopped = pid, now, false
+	s.parent.pid, s.parent.next, s.parent.stopped, s.parent.busy = pid, now, false, false
 }
 
-// lookAtParent reads whether the parent is stopped.
+// lookAtParent reads whether the parent is stopped, and whether it works.
 func (s *Speaker) lookAtParent() {
-	if s.parent.process == nil {
+	p := &s.parent
+	if p.process == nil {
 		return
 	}
-	stopped, err := s.parent.process.Stopped()
+	state, err := p.process.Look()
 	if err != nil {
 		return // it has ended: the channel tells that
 	}
-	if stopped {
-		s.parent.stopped = true
+	if state.Stopped {
+		p.stopped = true
 	}
+	now := s.net.Now()
+	if now-p.heard <= 2*parentEvery {
+		p.at, p.worked = now, state.Worked
+	}
+	p.busy = state.Worked-p.worked >= max(busyLeast, (now-p.at)/busyShare)
 }
+
+// A parent that is silent, but works, is not dead: on a machine that is overloaded its word comes seconds late, and to take the
+// addresses from it then would move the whole load to a node that is overloaded in the next moment. One that hangs does nothing: its
+// run time and its health checks need less than a hundredth of a processor. One that turns in circles is found by the longer limit.
+const (
+	busyShare = 100
+	busyLeast = 30 * time.Millisecond // three of the kernel's ticks
+)
 
 // beat is what the parent says all the time.
 func (s *Speaker) beat(b *Beat) {
@@ -58,7 +75,7 @@ func (s *Speaker) beat(b *Beat) {
 	s.beatSerial = b.Serial
 	if s.parent.stopped {
 		// A beat that it sent before it was stopped may have waited in the channel: only one from a running parent counts.
-		if stopped, err := s.parent.process.Stopped(); err == nil && !stopped {
+		if state, err := s.parent.process.Look(); err == nil && !state.Stopped {
 			s.parent.stopped = false
 		}
 	}
@@ -73,7 +90,7 @@ func (p *parent) complaint(now time.Duration) string {
 	switch {
 	case p.stopped:
 		return "the balancer is stopped"
-	case now-p.heard > StallLimit:
+	case now-p.heard > HangLimit, now-p.heard > StallLimit && !p.busy:
 		return "the balancer is silent"
 	}
 	return ""

@@ -62,6 +62,18 @@ func TestParentSilent(t *testing.T) {
 	})
 }
 
+// A parent that works has no time to speak. One that works for ever does not serve, either.
+func TestParentBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan, a, _ := pair(t)
+		a.set(func(n *node) { n.silent, n.busy = true, true })
+		settled(HangLimit - BeatEvery)
+		owner(t, lan, "10.0.0.100", "lb1")
+		settled(BeatEvery + StatusEvery + skew(190))
+		owner(t, lan, "10.0.0.100", "lb2")
+	})
+}
+
 // Without a parent the log goes to standard error.
 func TestLogOfAnOrphan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -29,6 +29,7 @@ type node struct {
 	mu      sync.Mutex // guards what follows
 	fitness Fitness
 	silent  bool // the parent does not beat
+	busy    bool // the parent works
 	stopped bool
 	ahead   time.Duration // how much later it is on this machine
 	reports []Report
@@ -83,11 +84,15 @@ func (w network) Now() time.Duration {
 	return w.Fake.Now() + w.n.ahead
 }
 
-// Stopped is the parent's state.
-func (n *node) Stopped() (bool, error) {
+// Look is the parent's state. A busy one takes a tenth of a processor.
+func (n *node) Look() (kernel.ProcessState, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stopped, nil
+	s := kernel.ProcessState{Stopped: n.stopped}
+	if n.busy {
+		s.Worked = n.host.Now() / 10
+	}
+	return s, nil
 }
 
 func (n *node) Close() error { return nil }
