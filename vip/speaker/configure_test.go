@@ -81,6 +81,22 @@ func TestReloadAddsAndRemovesAddresses(t *testing.T) {
 	})
 }
 
+// IPv6 cannot have an address with two lengths: the old one goes first, and nobody hears of it.
+func TestReloadOfAnotherLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan, a, _ := pair(t, "fd00::100/64")
+		a.configure(nil, one(router(a.host, 200, "fd00::100/128")))
+		settled(time.Second)
+		owner(t, lan, "fd00::100", "lb1")
+		if !a.host.Has("eth0", prefix("fd00::100/128")) || a.host.Has("eth0", prefix("fd00::100/64")) {
+			t.Error("lb1 has not exactly fd00::100/128")
+		}
+		if got := a.changes(6); !slices.Equal(got, []vrrp.State{vrrp.Backup, vrrp.Master}) {
+			t.Errorf("states of lb1 = %v, want no other than before", got)
+		}
+	})
+}
+
 // A family or a vip that comes or goes does not disturb the others, even of the same group.
 func TestReloadAddsAndRemovesInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -230,18 +230,27 @@ func (s *Speaker) fail(i *instance, kind int, reason string) {
 }
 
 // place makes the interface have what the machine owns, by the hands. What comes goes before what goes: a prefix may have another
-// length now, and the address must not be missing.
+// length now, and the address must not be missing. IPv6 cannot have both at once (EEXIST); there it is missing for some µs.
 func (s *Speaker) place(i *instance) {
 	wanted := i.conf.prefixes()
 	wanted = slices.DeleteFunc(wanted, func(p netip.Prefix) bool { return i.owns[p.Addr()] == nil })
+	s.takeAway(i, func(old netip.Prefix) bool {
+		return old.Addr().Is6() && !slices.Contains(wanted, old) &&
+			slices.ContainsFunc(wanted, func(p netip.Prefix) bool { return p.Addr() == old.Addr() })
+	})
 	for _, p := range wanted {
 		if i.placed[p] == nil {
 			i.placed[p] = new(placement)
 			s.add(i, p)
 		}
 	}
+	s.takeAway(i, func(old netip.Prefix) bool { return !slices.Contains(wanted, old) })
+}
+
+// takeAway removes the addresses for which gone says true.
+func (s *Speaker) takeAway(i *instance, gone func(netip.Prefix) bool) {
 	for p := range i.placed {
-		if !slices.Contains(wanted, p) {
+		if gone(p) {
 			delete(i.placed, p)
 			s.remove(i, i.where(), p)
 		}
