@@ -17,8 +17,8 @@ import (
 )
 
 // A proof is that a member of a pool can be reached, the way that visitors' requests reach it: one that the policy picks, by a
-// connection that rests there or a new one. With a check of http or https that is for the same port, the check's request is
-// sent, too. What the members say to it is reported to health as for any other request; that we have given up waiting is not.
+// new connection. With a check of http or https that is for the same port the check's request is sent, and then it may be a
+// connection that rests there. What the members say to it is reported to health as for any other request; that we have given up waiting is not.
 
 const (
 	// proofTime bounds a proof if it is not known how much time who asks has.
@@ -226,7 +226,7 @@ func (w *Web) tryMember(x *exchange, k *work, s *site, t *table, r *route, cfg *
 	}()
 	who := fmt.Sprintf("member %s (%s)", m.Server, m.Address)
 	// First the connection alone: a member that does not answer to that in our time may have more of it for others.
-	if err := w.touch(x, m, cfg, limit); errors.Is(err, errBusy) {
+	if err := w.touch(x, m, cfg, limit, !asksHTTP(cfg)); errors.Is(err, errBusy) {
 		return nil // it works as much as it likes to
 	} else if err != nil {
 		if isTimeout(err) {
@@ -280,10 +280,11 @@ func authorityOf(c *config.Check, m *pool.Member) string {
 	return m.Address
 }
 
-// touch has a connection to m: one that rests there and is well, or a new one.
-func (w *Web) touch(x *exchange, m *pool.Member, cfg *config.Pool, limit time.Duration) error {
+// touch has a connection to m. If nothing is said on it afterwards it must be a new one: one that rests looks well, too, while the
+// network to the member loses everything.
+func (w *Web) touch(x *exchange, m *pool.Member, cfg *config.Pool, limit time.Duration, mute bool) error {
 	limit = min(limit, cfg.Timeouts.Connect)
-	for fresh := false; ; fresh = true {
+	for fresh := mute; ; fresh = true {
 		u, err := w.connect(x, m, fresh, limit)
 		if err != nil {
 			return err
@@ -295,6 +296,9 @@ func (w *Web) touch(x *exchange, m *pool.Member, cfg *config.Pool, limit time.Du
 		case u.reused && !u.usable():
 			u.close()
 			continue
+		case mute:
+			u.close() // one would rest beside another, as each question makes one
+			return nil
 		}
 		u.r, u.w = 0, 0
 		w.rest(u, cfg.KeepAlive)

@@ -100,3 +100,38 @@ http "site" {
 	}
 	s.balanced()
 }
+
+// A connection that rests proves nothing: the network to the member may lose everything by now, and the connection does not know.
+func TestServingRestingConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() }) // it stays open
+		}
+	}()
+	s := serveFile(t, false, fmt.Sprintf(`
+pool "p" {
+  servers = [%q]
+}
+http "site" {
+  listen = "0.0.0.0:0"
+  pool   = pool.p
+}`, l.Addr()))
+	s.wants("reached", "", "127.0.0.1")
+	l.Close()
+	s.probes.proofs.mu.Lock()
+	clear(s.probes.proofs.of)
+	s.probes.proofs.mu.Unlock()
+	if err := s.serving("127.0.0.1"); err == nil || !strings.Contains(err.Error(), "connect: connection refused") {
+		t.Errorf("out of reach: %v", err)
+	}
+	s.balanced()
+}
