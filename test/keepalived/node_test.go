@@ -24,18 +24,18 @@ type node struct {
 
 func (n *node) String() string { return n.host.Name + " (" + n.program + ")" }
 
-// start starts the program and returns since when it is a backup, or something else.
-func (n *node) start(routers ...router) time.Time {
+// start starts the program, after which the node counts as an owner again.
+func (n *node) start(routers ...router) {
 	n.site.t.Helper()
+	defer n.site.owners.Include(n.host)
 	if n.program == skein {
 		n.skein = n.host.Skein(skeinFile(routers))
-		return time.Now()
+		return
 	}
 	if n.daemon != nil {
 		n.past = append(n.past, n.daemon)
 	}
 	n.daemon = lab.Keepalived(n.host, keepalivedConf(n.number, routers))
-	return time.Now()
 }
 
 // reload gives the program another file.

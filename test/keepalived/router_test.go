@@ -77,7 +77,7 @@ func own(node, port int, v4 bool) string {
 // better, but a keepalived that wakes up after a pause uses so much time at once that the kernel throttles it.
 func keepalivedConf(node int, routers []router) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "global_defs {\n  router_id lb%d\n  vrrp_version %d\n  vrrp_garp_master_delay 5\n  vrrp_priority -20\n", node+1, routers[0].version)
+	fmt.Fprintf(&b, "global_defs {\n  router_id lb%d\n  vrrp_version %d\n  vrrp_garp_master_refresh 1\n  vrrp_priority -20\n", node+1, routers[0].version)
 	if routers[0].skipCheck {
 		b.WriteString("  vrrp_skip_check_adv_addr\n")
 	}

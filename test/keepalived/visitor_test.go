@@ -22,11 +22,11 @@ func (s *site) visit(r router) {
 	}
 }
 
-// pointsTo waits until the visitor takes this node for the owner, for the second that it may need after a change.
+// pointsTo waits until the visitor takes this node for the owner. Both programs say where the address is at least once a second.
 func (s *site) pointsTo(r router, n *node) {
 	s.t.Helper()
 	want := n.host.Port(0).MAC.String()
-	if !harness.Soon(time.Second, func() bool { return s.visitor.Neighbor(r.address()).String() == want }) {
+	if !harness.Soon(1500*time.Millisecond, func() bool { return s.visitor.Neighbor(r.address()).String() == want }) {
 		s.t.Errorf("the visitor believes that %s is at %s, want %s of %s", r.address(), s.visitor.Neighbor(r.address()), want, n)
 	}
 }
