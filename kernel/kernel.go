@@ -30,7 +30,8 @@ type Link struct {
 
 // VRRPOptions say what a [VRRPSocket] hears and how it speaks. The family is that of Source.
 type VRRPOptions struct {
-	Link   string     // everything comes and goes here
+	// Link is where everything comes and goes. Unicast from an address that another link has comes and goes there.
+	Link   string
 	Source netip.Addr // address of the link that packets leave from; IPv6 over multicast: a link-local one
 	// Multicast hears the group of VRRP (224.0.0.18, ff02::12), otherwise what is sent to Source. Never both, as a
 	// router that is set up for one must not obey the other.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +43,11 @@ func openVRRP(o VRRPOptions) (*vrrpSocket, error) {
 	if len(o.MAC) != 0 && len(o.MAC) != 6 {
 		return nil, fmt.Errorf("%s is no MAC of Ethernet", o.MAC)
 	}
-	index, err := indexOf(o.Link)
+	link := o.Link
+	if !o.Multicast && !o.Source.IsLinkLocalUnicast() {
+		link = linkOf(o.Source, link)
+	}
+	index, err := indexOf(link)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +57,11 @@ func openVRRP(o VRRPOptions) (*vrrpSocket, error) {
 		hears = Group(s.source)
 	}
 	f := family(s.source)
-	s.ears, err = newSocket(f, unix.SOCK_RAW, protocolVRRP, func(fd int) error { return s.listen(fd, o.Link, hears) })
+	s.ears, err = newSocket(f, unix.SOCK_RAW, protocolVRRP, func(fd int) error { return s.listen(fd, link, hears) })
 	if err != nil {
 		return nil, err
 	}
-	s.mouth, err = newSocket(f, unix.SOCK_RAW, protocolVRRP, func(fd int) error { return s.speak(fd, o.Link) })
+	s.mouth, err = newSocket(f, unix.SOCK_RAW, protocolVRRP, func(fd int) error { return s.speak(fd, link) })
 	if err == nil && o.Multicast && len(o.MAC) != 0 {
 		s.frames, err = newFrameSocket()
 	}
@@ -65,6 +70,26 @@ func openVRRP(o VRRPOptions) (*vrrpSocket, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// linkOf is the link that has the source: nodes may speak to each other by another network than that of the virtual addresses. It
+// is link if that has it, if no other has it, or if there is no such link: then the sockets cannot be opened, and say so.
+func linkOf(source netip.Addr, link string) string {
+	links, err := New().Links()
+	if err != nil || !slices.ContainsFunc(links, func(k Link) bool { return k.Name == link }) {
+		return link
+	}
+	other := link
+	for _, k := range links {
+		if !slices.ContainsFunc(k.Prefixes, func(p netip.Prefix) bool { return p.Addr() == source }) {
+			continue
+		}
+		if k.Name == link {
+			return link
+		}
+		other = k.Name
+	}
+	return other
 }
 
 // listen makes fd hear one address on one link. Without the binding to the address a router would hear unicast
