@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,9 @@ func onlyReplies(fd int, v6 bool) error {
 type echoSocket struct {
 	v6     bool
 	socket *socket
+	once   sync.Once
+	id     uint16 // of the first request: the filter's
+	free   sync.Once
 }
 
 func (s *echoSocket) Send(dst netip.Addr, id, seq uint16) error {
@@ -65,6 +69,9 @@ func (s *echoSocket) Send(dst netip.Addr, id, seq uint16) error {
 func (s *echoSocket) send(dst netip.Addr, id, seq uint16) error {
 	if dst.Is6() != s.v6 {
 		return unix.EAFNOSUPPORT
+	}
+	if err := s.narrow(id); err != nil {
+		return err
 	}
 	index := 0
 	if dst.Zone() != "" {
@@ -83,6 +90,19 @@ func (s *echoSocket) send(dst netip.Addr, id, seq uint16) error {
 		binary.BigEndian.PutUint16(b[2:], checksum(b, 0))
 	}
 	return s.socket.send(b, socketAddress(dst, index))
+}
+
+// narrow makes the kernel keep replies to others than this socket's requests, see strangers_linux.go. Whoever asks with several ids
+// hears all replies.
+func (s *echoSocket) narrow(id uint16) (err error) {
+	s.once.Do(func() {
+		s.id = id
+		err = s.socket.filter(onlyID(s.v6, id))
+	})
+	if id != s.id {
+		s.free.Do(func() { err = s.socket.filter(nil) })
+	}
+	return err
 }
 
 func (s *echoSocket) Receive() (src netip.Addr, id, seq uint16, err error) {

@@ -55,6 +55,23 @@ func (f *Fake) SetCarrier(link string, on bool) {
 	f.changed()
 }
 
+// Rename gives the link another name. What is open on it stays open, as on Linux.
+func (f *Fake) Rename(link, name string) {
+	f.lan.mu.Lock()
+	defer f.lan.mu.Unlock()
+	k := f.link(link)
+	if k == nil {
+		panic(fmt.Sprintf("kernel: the fake host %s has no link %s", f.name, link))
+	}
+	k.Name = name
+	for _, s := range f.vrrp {
+		if s.options.Link == link {
+			s.options.Link = name
+		}
+	}
+	f.changed()
+}
+
 // Fail makes the method of this name fail with err from now on; nil ends it. Send is that of VRRP sockets.
 func (f *Fake) Fail(method string, err error) {
 	f.lan.mu.Lock()
@@ -140,6 +157,9 @@ func (f *Fake) AddAddress(link string, p netip.Prefix) error {
 	}
 	if slices.Contains(k.Prefixes, p) {
 		return nil
+	}
+	if p.Addr().Is6() && slices.ContainsFunc(k.Prefixes, func(o netip.Prefix) bool { return o.Addr() == p.Addr() }) {
+		return fmt.Errorf("add %s to %s: the link has it with another length", p, link)
 	}
 	k.Prefixes = append(k.Prefixes, p)
 	f.lan.record(f, FakeAdded, link, p.Addr(), nil)

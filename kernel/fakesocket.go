@@ -32,10 +32,11 @@ type fakeVRRP struct {
 	options VRRPOptions
 	segment string
 	queue   fakeQueue[FakePacket]
+	keep    VRRPKeep // the LAN's mutex guards it
 }
 
 func (s *fakeVRRP) hears(p FakePacket) bool {
-	if s.segment != p.Link || s.options.Source.Is4() != p.Dst.Is4() {
+	if s.segment != p.Link || s.options.Source.Is4() != p.Dst.Is4() || !s.keep.keeps(p.Src, p.TTL, p.Payload) {
 		return false
 	}
 	if s.options.Multicast {
@@ -72,6 +73,14 @@ func (s *fakeVRRP) Send(dst netip.Addr, payload []byte) error {
 func (s *fakeVRRP) Receive(b []byte) (n int, src, dst netip.Addr, ttl int, err error) {
 	p, err := s.queue.get()
 	return copy(b, p.Payload), p.Src, p.Dst, p.TTL, err
+}
+
+// Keep is like that of [Net].
+func (s *fakeVRRP) Keep(k VRRPKeep) error {
+	s.host.lan.mu.Lock()
+	defer s.host.lan.mu.Unlock()
+	s.keep = k
+	return nil
 }
 
 func (s *fakeVRRP) Close() error {
