@@ -39,8 +39,15 @@ func groupOf(c *config.VIP) string {
 }
 
 // newPlan finds the interface, sources and peers of each vip that is placed here.
-func newPlan(c *config.Config, all []kernel.Link) (*plan, error) {
+//
+// The addresses of the plan that is in force may be on an interface now, and are no sources either.
+func newPlan(c *config.Config, all []kernel.Link, old *plan) (*plan, error) {
 	l := &links{all: all, ours: map[netip.Addr]bool{}}
+	for _, w := range old.vips {
+		for _, a := range w.addresses {
+			l.ours[a] = true
+		}
+	}
 	for _, b := range c.VIPs {
 		for _, p := range b.Addresses {
 			l.ours[p.Addr()] = true

@@ -140,7 +140,7 @@ hint: give one of them another router_id, the same on all its nodes`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := newPlan(file(test.vips...), test.all)
+			_, err := newPlan(file(test.vips...), test.all, &plan{})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -282,7 +282,7 @@ func TestPlan(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p, err := newPlan(file(test.c), host())
+			p, err := newPlan(file(test.c), host(), &plan{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -298,7 +298,7 @@ func TestPlanGroups(t *testing.T) {
 	vip := func(name, group, address string, id int) *config.VIP {
 		return changed(addresses(address), func(c *config.VIP) { c.Name, c.Group, c.RouterID = name, group, id })
 	}
-	p, err := newPlan(file(vip("a", "pair", "10.0.0.21/24", 21), vip("b", "", "10.0.0.22/24", 22), vip("c", "pair", "10.0.0.23/24", 23), vip("pair", "", "10.0.0.24/24", 24)), host())
+	p, err := newPlan(file(vip("a", "pair", "10.0.0.21/24", 21), vip("b", "", "10.0.0.22/24", 22), vip("c", "pair", "10.0.0.23/24", 23), vip("pair", "", "10.0.0.24/24", 24)), host(), &plan{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,6 +317,22 @@ func TestPlanGroups(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"group/pair", "b", "pair"}, order); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// An address that a vip has until this reload is no source of another one.
+func TestPlanAfterAnother(t *testing.T) {
+	now := []kernel.Link{link("eth0", "10.0.0.20/24", "10.0.0.11/24")}
+	old, err := newPlan(file(changed(addresses("10.0.0.20/24"))), now, &plan{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPlan(file(changed(multicast, func(c *config.VIP) { c.Nodes[0].Addr = netip.Addr{} })), now, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.vips[0].instances[0].Router.Source; got != netip.MustParseAddr("10.0.0.11") {
+		t.Errorf("source = %s, want 10.0.0.11", got)
 	}
 }
 

@@ -45,12 +45,15 @@ func (v *Vip) allowed(c *config.VIP) error {
 
 // look makes the plan of c on the interfaces that are there now.
 func (v *Vip) look(ctx context.Context, c *config.Config) (*plan, error) {
+	v.mu.Lock()
+	old := v.plan
+	v.mu.Unlock()
 	for began := time.Now(); ; {
 		all, err := v.o.Net.Links()
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: vip %q: list the interfaces: %w", c.VIPs[0].Pos.File, c.VIPs[0].Pos.Line, c.VIPs[0].Name, err)
 		}
-		p, err := newPlan(c, all)
+		p, err := newPlan(c, all, old)
 		var soon errNoLinkLocal
 		if !errors.As(err, &soon) || time.Since(began) >= linkLocalWait || !pause(ctx, linkLocalEvery) {
 			return p, err

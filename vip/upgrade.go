@@ -141,6 +141,7 @@ func (v *Vip) write(snapshots []vrrp.Snapshot) error {
 		return err
 	}
 	path := filepath.Join(v.o.State, handedFile)
+	_ = os.Remove(path) // the word of an earlier upgrade must not pass for this one's
 	if err := os.MkdirAll(v.o.State, 0o750); err != nil {
 		return err
 	}
