@@ -76,6 +76,7 @@ func (h *handover) run(ctx context.Context) {
 	all, _ := h.connections() // from now on each one ends by itself
 	v.log.Info("handover began", "group", h.group.name, "reason", h.reason, "connections", len(all), "limit", h.limit)
 	old := h.leave(ctx, all)
+	leaving := time.Since(h.began)
 	left, result := old, HandoverCancelled
 	if ctx.Err() == nil {
 		var release func()
@@ -84,7 +85,7 @@ func (h *handover) run(ctx context.Context) {
 		result = h.yield(ctx, left)
 		release()
 	}
-	h.end(result, old, left)
+	h.end(result, leaving, old, left)
 }
 
 // leave waits until all connections of the beginning have ended, and returns how many have not.
@@ -259,7 +260,7 @@ func (h *handover) step(step string, left int) {
 }
 
 // end says how it was. Answers are the last ones on their connections until the node is ready again, if the address is gone.
-func (h *handover) end(result string, old, left int) {
+func (h *handover) end(result string, leaving time.Duration, old, left int) {
 	v := h.v
 	v.mu.Lock()
 	took := time.Since(h.began)
@@ -277,7 +278,8 @@ func (h *handover) end(result string, old, left int) {
 	}
 	v.rate()
 	v.mu.Unlock()
-	v.log.Info("handover ended", "group", h.group.name, "result", result, "took", took.Round(time.Millisecond), "left_of_old", old, "left", left)
+	v.log.Info("handover ended", "group", h.group.name, "result", result, "took", took.Round(time.Millisecond), "leaving",
+		leaving.Round(time.Millisecond), "left_of_old", old, "left", left)
 	close(h.done)
 }
 
