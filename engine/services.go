@@ -103,8 +103,14 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		reopen:   sites.Reopen,
 		handOver: addresses.HandOver,
 		letGo:    control.LetGo,
-		freeze:   drains.Freeze,
-		thaw:     drains.Thaw,
+		warm:     addresses.Ready,
+		freeze: func() {
+			drains.Freeze()
+			addresses.Freeze() // last: from now on nobody speaks for them
+		},
+		thaw: func() error {
+			return errors.Join(addresses.Thaw(), drains.Thaw()) // first, for the same reason
+		},
 	}, nil
 }
 
