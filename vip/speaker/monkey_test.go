@@ -77,6 +77,7 @@ func (p plan) addresses() []string {
 
 func monkey(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 4))
+	loss := rand.New(rand.NewPCG(seed, 5)) // the network's
 	lan := kernel.NewFakeLAN()
 	nodes := []*node{
 		start(t, lan.Host("lb1", prefix("10.0.0.11/24"), prefix("fd00::11/64"))),
@@ -140,7 +141,7 @@ func monkey(t *testing.T, seed uint64) {
 		case 10:
 			n.set(func(n *node) { n.ahead += time.Duration(r.IntN(2000)) * time.Millisecond })
 		case 11:
-			lan.Lose(func(kernel.FakePacket) bool { return r.IntN(3) == 0 })
+			lan.Lose(func(kernel.FakePacket) bool { return loss.IntN(3) == 0 })
 		case 12:
 			for _, a := range p.addresses() {
 				if !strings.Contains(a, ":") {

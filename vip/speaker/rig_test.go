@@ -23,7 +23,8 @@ type node struct {
 	channel *pipe
 	speaker *Speaker
 	done    chan struct{}
-	log     bytes.Buffer // what goes to standard error
+	beaten  chan struct{} // closed when the parent beats no more
+	log     bytes.Buffer  // what goes to standard error
 	state   string
 
 	mu      sync.Mutex // guards what follows
@@ -31,6 +32,7 @@ type node struct {
 	silent  bool // the parent does not beat
 	busy    bool // the parent works
 	stopped bool
+	looks   int           // how often it was looked at
 	ahead   time.Duration // how much later it is on this machine
 	reports []Report
 	serial  uint64
@@ -88,6 +90,7 @@ func (w network) Now() time.Duration {
 func (n *node) Look() (kernel.ProcessState, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.looks++
 	s := kernel.ProcessState{Stopped: n.stopped}
 	if n.busy {
 		s.Worked = n.host.Now() / 10
@@ -107,11 +110,15 @@ func start(t *testing.T, host *kernel.Fake) *node {
 
 // again starts another speaker for the node, where the one before has ended.
 func (n *node) again() {
+	if n.beaten != nil {
+		<-n.beaten // the parent before
+	}
 	n.channel = &pipe{
 		orders: make(chan []byte, 16), reports: make(chan []byte), parentGone: make(chan struct{}),
 		closed: make(chan struct{}), deaf: make(chan struct{}),
 	}
-	n.done = make(chan struct{})
+	beaten := make(chan struct{})
+	n.done, n.beaten = make(chan struct{}), beaten
 	n.speaker = New(network{n.host, n}, n.channel, Options{
 		Process: func(int) (Process, error) { return n, nil }, ID: 7, Err: &n.log,
 	})
@@ -139,6 +146,7 @@ func (n *node) again() {
 		}
 	}()
 	go func() {
+		defer close(beaten)
 		for {
 			n.beat()
 			select {
