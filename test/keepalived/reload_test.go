@@ -8,7 +8,7 @@ import (
 )
 
 // Test 15: a master that gets and loses addresses, and whole virtual routers, stays the master of the others: the kernel has them all the
-// time, and the neighbour hears neither a priority 0 nor a pause.
+// time, a visitor who asks every 5 ms is answered, and the neighbour hears neither a priority 0 nor a pause.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	r := plain()
@@ -25,6 +25,11 @@ func TestReload(t *testing.T) {
 	low.start(r)
 	high.start(r)
 	s.settled(high)
+	for _, n := range s.nodes {
+		n.host.Origin(":80", nil)
+	}
+	probe := s.visitor.Probe("http://"+r.address()+"/", lab.Probing{})
+	probe.Answered(settling)
 	begin := time.Now()
 
 	low.reload(r, second)
@@ -50,6 +55,10 @@ func TestReload(t *testing.T) {
 	s.bounded("lb2 takes the second router over", zero.Time, low.speaks(second, zero.Time).Time, second.skew(1, second.interval)+20*time.Millisecond)
 	other.Wait(low.host, settling)
 	end := time.Now()
+	report := probe.Stop().Between(begin, end)
+	if failed := report.Failed(); len(failed) > 0 || len(report.Servers()) != 1 {
+		t.Errorf("a visitor notices the reloads: %d requests failed, %v have answered\n%v", len(failed), report.Servers(), report)
+	}
 
 	if h := s.owners.Between(begin, end); len(h) != 1 {
 		t.Errorf("%s is not owned by lb1 all the time:\n%s", r.address(), h)

@@ -74,6 +74,9 @@ type site struct {
 // newSite makes the hosts and starts nothing. Each has ports (at least one), each on a switch of its own.
 func newSite(t *testing.T, pair [2]string, watch string, ports int) *site {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the programs wait for each other for two minutes in all")
+	}
 	l := lab.New(t)
 	s := &site{t: t, lab: l, clock: newClock()}
 	t.Cleanup(s.clock.stop)
@@ -98,7 +101,7 @@ func newSite(t *testing.T, pair [2]string, watch string, ports int) *site {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the last adverts:\n%s", s.tail(60))
-			t.Logf("the machine was late by %v in all", s.clock.late(time.Time{}, time.Now()))
+			t.Logf("the machine was late by %v in all", s.clock.stalled(time.Time{}, time.Now()))
 		}
 	})
 	return s
