@@ -63,7 +63,8 @@ func TestMembersOutOfReach(t *testing.T) {
 		t.Run(fmt.Sprintf("preempt %v", preempt), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, 2)
-			s.start(s.file(s.front(fmt.Sprintf("preempt = %v", preempt), quickProbe)))
+			file := s.file(s.front(fmt.Sprintf("preempt = %v", preempt), quickProbe))
+			s.start(strings.Replace(file, "pool \"site\" {\n", "pool \"site\" {\n  timeouts {\n    connect    = \"300ms\"\n    first_byte = \"1s\"\n  }\n", 1))
 			began := time.Now()
 			s.cut(0, true)
 			at := s.owners.Wait(s.lb[1], patience)

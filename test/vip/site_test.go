@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -185,11 +187,13 @@ func (s *site) waits(i int, within time.Duration, what string, ok func(status) b
 // command runs a skein command against one balancer, and fails the test unless its exit code is 0.
 func (s *site) command(i int, args ...string) string {
 	s.t.Helper()
-	out, code := s.run[i].Command(args...)
-	if code != 0 {
-		s.t.Fatalf("skein %s on %s: exit code %d\n%s", strings.Join(args, " "), s.lb[i].Name, code, out)
+	cmd := exec.Command(harness.Binary(s.t), args...) // not what s.run[i] was started by, which may be setpriv
+	cmd.Env = append(os.Environ(), "SKEIN_SOCKET="+s.run[i].Socket)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("skein %s on %s: %v\n%s", strings.Join(args, " "), s.lb[i].Name, err, out)
 	}
-	return out
+	return string(out)
 }
 
 // stop ends all balancers politely, the backups first, so that no handover waits for another one.
