@@ -88,7 +88,16 @@ func (v *Vip) supervise(ctx context.Context) {
 func (v *Vip) needed() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.phase != released && len(v.plan.vips) > 0
+	return v.phase != released && (len(v.plan.vips) > 0 || v.leftovers)
+}
+
+// remember notes whether the process before this one was killed, all of it, and has left addresses: the speaker's file is there as
+// long as there may be some. A speaker removes them also when no vip is configured any more.
+func (v *Vip) remember() {
+	_, err := os.Stat(filepath.Join(v.o.State, addressFile))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.leftovers = err == nil
 }
 
 // lost is the end of a speaker that was not asked for.
@@ -97,6 +106,7 @@ func (v *Vip) lost(err error, wait time.Duration) {
 	defer v.mu.Unlock()
 	v.speaker.Restarts++
 	v.speaker.Error = err.Error()
+	v.leftovers = false // one attempt has to do
 	v.forget("the speaker was lost: " + err.Error())
 	v.log.Error("the speaker was lost: another one is started", "error", err, "after", wait)
 }
@@ -314,7 +324,12 @@ func (s *session) hear(r speaker.Report) {
 	case r.Configured != nil:
 		v.mu.Lock()
 		v.speaker.Error = r.Configured.Error
+		swept := v.leftovers
+		v.leftovers = false
 		v.mu.Unlock()
+		if swept {
+			v.poke() // without vips it was all that the speaker was for
+		}
 		if r.Configured.Error != "" {
 			v.log.Error("the speaker could not do all", "error", r.Configured.Error)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,40 @@ func TestSessionLife(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a crash has left is removed also when the file has no vip any more: a speaker is started for that alone, once.
+func TestSessionLeftovers(t *testing.T) {
+	for _, broken := range []error{nil, errBroken} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, addressFile), []byte("{}"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t, dir)
+			w.starting = broken
+			w.configure(file())
+			w.start()
+			defer w.stop()
+			time.Sleep(time.Minute)
+			if broken != nil {
+				if n := w.v.Status().Speaker.Restarts; n != 1 {
+					t.Errorf("it was tried %d times", n)
+				}
+				return
+			}
+			if w.count() != 1 {
+				t.Fatalf("%d speakers were started, want 1", w.count())
+			}
+			s := w.speaker()
+			if got := s.kinds(); !strings.HasPrefix(got, "beat configure") || !strings.HasSuffix(got, " stop") || len(s.last().Groups) != 0 {
+				t.Errorf("orders = %s", got)
+			}
+			if pid := w.v.Status().Speaker.PID; pid != 0 {
+				t.Errorf("speaker %d runs", pid)
+			}
+		})
+	}
 }
 
 func (w *world) beatsOf(s *fakeSpeaker) int {

@@ -86,17 +86,19 @@ type Vip struct {
 	notes   sync.WaitGroup                          // notify commands
 	works   sync.WaitGroup                          // handovers
 
-	mu       sync.Mutex // guards what follows
-	phase    phase
-	plan     *plan // that is wanted; never nil
-	routers  map[string]*router
-	groups   map[string]*group
-	session  *session // with the speaker that runs; nil without
-	speaker  SpeakerStatus
-	ctx      context.Context // of Run; nil while it does not run
-	warm     chan struct{}   // closed when a speaker has said something for the first time
-	stopping bool            // the process ends soon: everything is handed over
-	resume   *handed         // what the elder has released, until it was told to a speaker
+	mu      sync.Mutex // guards what follows
+	phase   phase
+	plan    *plan // that is wanted; never nil
+	routers map[string]*router
+	groups  map[string]*group
+	session *session // with the speaker that runs; nil without
+	speaker SpeakerStatus
+	ctx     context.Context // of Run; nil while it does not run
+	warm    chan struct{}   // closed when a speaker has said something for the first time
+	// leftovers is that addresses of a process that was killed may be on the interfaces.
+	leftovers bool
+	stopping  bool    // the process ends soon: everything is handed over
+	resume    *handed // what the elder has released, until it was told to a speaker
 }
 
 // New returns a Vip that does nothing before Prepare and Run.
@@ -133,6 +135,7 @@ func (v *Vip) Run(ctx context.Context) error {
 	v.mu.Lock()
 	v.ctx = ctx
 	v.mu.Unlock()
+	v.remember()
 	var own sync.WaitGroup
 	own.Go(func() { v.rateAll(ctx) })
 	v.supervise(ctx)
