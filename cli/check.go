@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -14,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"skein/config"
+	"skein/kernel"
+	"skein/vip"
 )
 
 func (p Process) check() *cobra.Command {
@@ -28,8 +31,8 @@ func (p Process) check() *cobra.Command {
 
 What only one node can judge (addresses to listen on, env, file and secret) is judged for this machine's node. --node checks
 for another one, --all for each that the file places a block on, and --here also tries on this machine what the file asks
-for: whether its addresses can be listened on, the names of its servers be resolved, and their unix sockets be used. Run it as
-the user that skein runs as.`,
+for: whether its addresses can be listened on, its virtual addresses be owned, the names of its servers be resolved, and their unix
+sockets be used. Run it as the user that skein runs as.`,
 		Example: "  skein check skein.hcl\n  skein check --all --json\n  skein check --here",
 		Args:    one("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -126,6 +129,13 @@ func here(ctx context.Context, c *config.Config) (found []config.Problem) {
 			})
 		}
 	}
+	if err := ownable(ctx, c); err != nil {
+		// It names the file, the line and the vip itself.
+		found = append(found, config.Problem{
+			Severity: config.SeverityWarning, Summary: "Virtual addresses cannot be owned here now", Detail: err.Error() + ".",
+			File: c.VIPs[0].Pos.File, Line: c.VIPs[0].Pos.Line, Column: 1, Block: fmt.Sprintf("vip %q", c.VIPs[0].Name),
+		})
+	}
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, pl := range c.Pools {
@@ -164,6 +174,15 @@ func here(ctx context.Context, c *config.Config) (found []config.Problem) {
 		}
 	}
 	return found
+}
+
+// ownable says why this machine could not own the node's virtual addresses: interfaces, their networks, rights.
+func ownable(ctx context.Context, c *config.Config) error {
+	_, discard, err := vip.New(slog.New(slog.DiscardHandler), vip.Options{Net: kernel.New()}).Prepare(ctx, c, nil)
+	if err == nil {
+		discard()
+	}
+	return err
 }
 
 // writeJSON prints v for machines.
