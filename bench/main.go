@@ -3,6 +3,7 @@
 //	go run ./bench                          # everything, about ten minutes
 //	go run ./bench -run 'keepalive|large'   # some scenarios
 //	go run ./bench -md docs/performance.md  # and write the figures into the manual
+//	go run ./bench lateness                 # another question: do VRRP's advertisements leave on time? see lateness.go
 //
 // Start reading at scenario.go, the list of what is measured, then proxy.go, the list of who is measured. Three kinds of
 // process take part, so that the kernel keeps their costs apart: the origin (origin.go) answers, the driver (driver.go)
@@ -49,6 +50,14 @@ func main() {
 			exit(driverMain(os.Stdin, os.Stdout))
 		case placedCommand:
 			exit(placedMain(os.Args[2:]))
+		case balancerCommand:
+			exit(balancerMain(os.Args[2:]))
+		case speakCommand:
+			speakMain(os.Args[1:])
+		case humbleCommand:
+			exit(humbleMain(os.Args[2:]))
+		case latenessCommand:
+			latenessMain(os.Args[2:])
 		}
 	}
 	settings, err := parse(os.Args[1:])
@@ -58,10 +67,27 @@ func main() {
 	if err != nil {
 		os.Exit(2)
 	}
+	interruptible(func(ctx context.Context) error { return run(ctx, settings) })
+}
+
+// interruptible runs the benchmark until a signal ends it in order, and exits.
+func interruptible(run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err = run(ctx, settings)
+	err := run(ctx)
 	stop()
 	exit(err)
+}
+
+// latenessMain is go run ./bench lateness.
+func latenessMain(args []string) {
+	s, err := parseLateness(args)
+	if errors.Is(err, flag.ErrHelp) {
+		exit(nil)
+	}
+	if err != nil {
+		os.Exit(2)
+	}
+	interruptible(func(ctx context.Context) error { return lateness(ctx, s) })
 }
 
 func exit(err error) {
@@ -87,7 +113,7 @@ func parse(args []string) (Settings, error) {
 	f.StringVar(&s.JSON, "json", "", "write all figures as JSON into this `file`, - for standard output")
 	f.StringVar(&s.Markdown, "md", "", "replace the marked section of this Markdown `file`, - for standard output")
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), "Usage: go run ./bench [flags]\n\nCompares skein with nginx, HAProxy and Caddy on this machine.\n\n")
+		fmt.Fprint(f.Output(), "Usage: go run ./bench [flags]\n       go run ./bench lateness [flags]\n\nCompares skein with nginx, HAProxy and Caddy on this machine.\n\n")
 		f.PrintDefaults()
 		fmt.Fprintln(f.Output(), "\nScenarios:")
 		for _, s := range scenarios() {

@@ -210,10 +210,14 @@ const (
 
 // replaceSection puts a section between the markers of a page.
 func replaceSection(page, section []byte) ([]byte, error) {
-	before, rest, ok := bytes.Cut(page, []byte(sectionBegin))
-	_, after, ok2 := bytes.Cut(rest, []byte(sectionEnd))
+	return replaceBetween(page, section, sectionBegin, sectionEnd)
+}
+
+func replaceBetween(page, section []byte, begin, end string) ([]byte, error) {
+	before, rest, ok := bytes.Cut(page, []byte(begin))
+	_, after, ok2 := bytes.Cut(rest, []byte(end))
 	if !ok || !ok2 {
-		return nil, fmt.Errorf("no markers %q and %q", sectionBegin, sectionEnd)
+		return nil, fmt.Errorf("no markers %q and %q", begin, end)
 	}
-	return bytes.Join([][]byte{before, []byte(sectionBegin), []byte("\n"), section, []byte(sectionEnd), after}, nil), nil
+	return bytes.Join([][]byte{before, []byte(begin), []byte("\n"), section, []byte(end), after}, nil), nil
 }
