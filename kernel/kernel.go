@@ -48,6 +48,8 @@ type VRRPSocket interface {
 	// Receive blocks for the next message, without its IP header; what does not fit in b is cut off. After Close the error is
 	// [net.ErrClosed]; after any other error it may be called again.
 	Receive(b []byte) (n int, src, dst netip.Addr, ttl int, err error)
+	// Keep makes the kernel drop messages of others than k says, instead of what it was told before.
+	Keep(k VRRPKeep) error
 	Close() error
 }
 

@@ -254,6 +254,11 @@ func (s *Speaker) apply(c *Configure) {
 			delete(s.ranks, vip)
 		}
 	}
+	for _, e := range s.ears {
+		if e.flooded {
+			s.keep(e) // there may be other routers and peers now
+		}
+	}
 	s.raiseFence()
 	s.rank()
 	epoch := s.changes.epoch
@@ -358,7 +363,7 @@ func (s *Speaker) build(w *Group, loose map[key]*instance, snapshots []vrrp.Snap
 func (s *Speaker) adopt(i *instance) {
 	for _, p := range i.conf.prefixes() {
 		if slices.Contains(s.look.links[i.where()].Prefixes, p) && i.placed[p] == nil {
-			i.placed[p] = &placement{held: true}
+			i.placed[p] = &placement{held: true, index: s.look.links[i.where()].Index}
 		}
 	}
 }

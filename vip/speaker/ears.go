@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"skein/kernel"
@@ -18,8 +19,11 @@ type ears struct {
 	socket  kernel.VRRPSocket
 	index   int // of the interface that it was opened on; one that is made anew is another one
 	opening bool
+	retry   bool   // it will be tried again
 	failed  string // why it could not be opened
+	flooded bool   // the kernel keeps strangers away
 	free    chan *packet
+	routers atomic.Int32 // how many users there are
 }
 
 // earsKey is what instances must agree in.
@@ -58,6 +62,7 @@ func (s *Speaker) useEars(i *instance) {
 	}
 	i.ears = s.ears[n]
 	i.ears.users = append(i.ears.users, i)
+	i.ears.routers.Add(1)
 	i.faults[faultSocket] = i.ears.fault()
 	s.makeInterface(i)
 	s.open(i.ears)
@@ -103,6 +108,7 @@ func (s *Speaker) leaveEarsStanding(i *instance) {
 	}
 	i.ears = nil
 	e.users = slices.DeleteFunc(e.users, func(u *instance) bool { return u == i })
+	e.routers.Add(-1)
 	if len(e.users) == 0 {
 		s.ears = slices.DeleteFunc(s.ears, func(o *ears) bool { return o == e })
 		s.close(e)
@@ -145,8 +151,12 @@ func (s *Speaker) opened(e *ears, index int, socket kernel.VRRPSocket, err error
 		if e.failed == "" {
 			s.log(slog.LevelWarn, "advertisements cannot be heard", "interface", e.key.link, "error", err)
 		}
-		e.failed = err.Error()
+		if e.failed = err.Error(); e.retry {
+			break // each look at the interfaces tries it, too, and on a host of containers there are many
+		}
+		e.retry = true
 		s.after(earsRetry, func() {
+			e.retry = false
 			if len(e.users) > 0 {
 				s.open(e)
 			}
@@ -154,7 +164,7 @@ func (s *Speaker) opened(e *ears, index int, socket kernel.VRRPSocket, err error
 	case len(e.users) == 0 || s.ended: // nobody wants it any more
 		_ = socket.Close()
 	default:
-		e.socket, e.index, e.failed = socket, index, ""
+		e.socket, e.index, e.failed, e.flooded = socket, index, "", false
 		if e.free == nil {
 			e.free = make(chan *packet, earsPackets)
 			for range earsPackets {
@@ -206,7 +216,11 @@ func (s *Speaker) listen(e *ears, socket kernel.VRRPSocket) {
 		switch {
 		case err == nil:
 			s.post(event{packet: p})
-			if d := rate.read(time.Now()); d > 0 && !s.pause(d) {
+			d, flood := rate.read(time.Now(), limitOf(int(e.routers.Load())))
+			if flood {
+				s.post(event{do: func() { s.flood(e, socket) }})
+			}
+			if d > 0 && !s.pause(d) {
 				return
 			}
 			continue

@@ -130,7 +130,7 @@ func (s *Speaker) listenEcho(socket kernel.EchoSocket) {
 		case id == s.o.ID:
 			s.post(event{echo: src})
 		}
-		if d := rate.read(time.Now()); d > 0 && !s.pause(d) {
+		if d, _ := rate.read(time.Now(), governorBase); d > 0 && !s.pause(d) {
 			return
 		}
 	}

@@ -48,7 +48,8 @@ type key struct {
 
 // placement is an address on the interface, or on its way there.
 type placement struct {
-	held bool
+	held  bool
+	index int // of the interface; 0 is not known
 }
 
 // A fault is why an instance cannot own its addresses. The first one is told.
@@ -240,7 +241,7 @@ func (s *Speaker) place(i *instance) {
 	})
 	for _, p := range wanted {
 		if i.placed[p] == nil {
-			i.placed[p] = new(placement)
+			i.placed[p] = &placement{index: s.look.links[i.where()].Index}
 			s.add(i, p)
 		}
 	}
@@ -249,10 +250,10 @@ func (s *Speaker) place(i *instance) {
 
 // takeAway removes the addresses for which gone says true.
 func (s *Speaker) takeAway(i *instance, gone func(netip.Prefix) bool) {
-	for p := range i.placed {
+	for p, at := range i.placed {
 		if gone(p) {
 			delete(i.placed, p)
-			s.remove(i, i.where(), p)
+			s.remove(i, s.nameOf(i.where(), at.index), p)
 		}
 	}
 }

@@ -17,11 +17,17 @@ type look struct {
 	looking bool
 	again   bool          // something has changed since the last look began
 	last    time.Duration // when it ended
+	pause   time.Duration // how long to wait then
 	timer   bool
+	blind   bool // the last one failed
 }
 
-// lookEvery bounds how often the kernel is asked: on a host of containers something changes all the time.
-const lookEvery = 20 * time.Millisecond
+// lookEvery bounds how often the kernel is asked: on a host of containers something changes all the time. Where there are thousands of
+// interfaces a look takes milliseconds, with real-time priority: nine times as long is left to others.
+const (
+	lookEvery = 20 * time.Millisecond
+	lookShare = 9
+)
 
 // watch tells the speaker when interfaces or addresses change. Without that it looks every second.
 func (s *Speaker) watch(ctx context.Context) {
@@ -51,14 +57,19 @@ func (s *Speaker) lookSoon() {
 	case l.looking:
 		l.again = true
 	case l.timer:
-	case now-l.last < lookEvery:
+	case now-l.last < max(l.pause, lookEvery):
 		l.timer = true
-		s.after(lookEvery-(now-l.last), func() { l.timer = false; s.lookSoon() })
+		s.after(max(l.pause, lookEvery)-(now-l.last), func() { l.timer = false; s.lookSoon() })
 	default:
 		l.looking, l.again = true, false
 		s.hands.do(func() func() {
+			began := s.net.Now()
 			links, err := s.net.Links()
-			return func() { s.looked(links, err) }
+			took := s.net.Now() - began
+			return func() {
+				l.pause = lookShare * took
+				s.looked(links, err)
+			}
 		})
 	}
 }
@@ -66,13 +77,17 @@ func (s *Speaker) lookSoon() {
 func (s *Speaker) looked(links []kernel.Link, err error) {
 	l := &s.look
 	l.looking, l.last = false, s.net.Now()
+	if err != nil {
+		if !l.blind {
+			s.log(slog.LevelWarn, "interfaces cannot be seen", "error", err)
+		}
+		l.blind, l.pause = true, max(l.pause, time.Second) // changes do not make it more often
+		s.lookSoon()
+		return
+	}
+	l.blind = false
 	if l.again {
 		s.lookSoon()
-	}
-	if err != nil {
-		s.log(slog.LevelWarn, "interfaces cannot be seen", "error", err)
-		s.after(time.Second, s.lookSoon)
-		return
 	}
 	s.see(links)
 	for _, e := range s.ears {
@@ -85,6 +100,17 @@ func (s *Speaker) looked(links []kernel.Link, err error) {
 		s.judgeLink(i)
 		s.restore(i)
 	}
+}
+
+// nameOf is the name that an interface has now: one that is up can be renamed (Linux 6.3), and keeps its addresses. It is name, if
+// that is nowhere to be seen.
+func (s *Speaker) nameOf(name string, index int) string {
+	for _, k := range s.look.links {
+		if k.Index == index {
+			return k.Name
+		}
+	}
+	return name
 }
 
 func (s *Speaker) see(links []kernel.Link) {

@@ -238,6 +238,8 @@ func (s *still) Receive([]byte) (int, netip.Addr, netip.Addr, int, error) {
 	return 0, netip.Addr{}, netip.Addr{}, 0, net.ErrClosed
 }
 
+func (s *still) Keep(kernel.VRRPKeep) error { return nil }
+
 func (s *still) Close() error { return nil }
 
 // Garbage makes pauses: a master that only beats makes none.
