@@ -18,8 +18,13 @@ type parent struct {
 	next    time.Duration // when to look at it
 }
 
-// parentEvery is how often the parent's state is read; that costs some microseconds.
-const parentEvery = 50 * time.Millisecond
+const (
+	// parentEvery is how often the state of a silent parent is read; that costs some microseconds.
+	parentEvery = 50 * time.Millisecond
+	// overdue is how long after a beat the parent is looked at first: who speaks runs, and each wake-up of a process that sleeps costs
+	// more than what it then does.
+	overdue = BeatEvery + 10*time.Millisecond
+)
 
 // watchParent begins to watch a process.
 func (s *Speaker) watchParent(pid int) {
@@ -78,6 +83,8 @@ func (s *Speaker) beat(b *Beat) {
 		if state, err := s.parent.process.Look(); err == nil && !state.Stopped {
 			s.parent.stopped = false
 		}
+	} else {
+		s.parent.next = s.parent.heard + overdue
 	}
 	for vip, r := range b.Ranks { // also of those that come with the next configuration
 		s.ranks[vip] = r

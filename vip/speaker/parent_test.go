@@ -15,7 +15,7 @@ func TestParentStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan, a, _ := pair(t)
 		a.set(func(n *node) { n.stopped = true })
-		settled(parentEvery + skew(190) + time.Millisecond)
+		settled(overdue + skew(190) + time.Millisecond)
 		owner(t, lan, "10.0.0.100", "lb2")
 		if _, priority := said(lan, "lb1"); priority != 0 {
 			t.Errorf("lb1's last priority = %d, want 0", priority)
@@ -33,12 +33,35 @@ func TestParentStopped(t *testing.T) {
 	})
 }
 
+// Who speaks runs: there is no need to look.
+func TestParentSpeaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, a, _ := pair(t)
+		settled(time.Second)
+		looks := func() (n int) {
+			a.set(func(o *node) { n = o.looks })
+			return n
+		}
+		before := looks()
+		settled(10 * time.Second)
+		if n := looks() - before; n != 0 {
+			t.Errorf("it was looked at %d times while it spoke, want 0", n)
+		}
+		before = looks()
+		a.set(func(n *node) { n.silent = true })
+		settled(time.Second)
+		if n := looks() - before; n < 18 || n > 20 {
+			t.Errorf("it was looked at %d times in a second of silence, want 19", n)
+		}
+	})
+}
+
 // What was sent before the parent was stopped may be read after: it does not say that the parent runs.
 func TestBeatOfAStoppedParent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan, a, _ := pair(t)
 		a.set(func(n *node) { n.stopped = true })
-		settled(parentEvery + time.Millisecond)
+		settled(overdue + time.Millisecond)
 		a.order(Order{Beat: &Beat{Serial: 1}})
 		settled(time.Second)
 		owner(t, lan, "10.0.0.100", "lb2")
