@@ -101,7 +101,7 @@ func (s *Speaker) clean(left state, links []kernel.Link, keep state) (removed []
 		}
 		for _, p := range k.Prefixes {
 			at := placed{k.Name, p}
-			if !slices.Contains(left.Addresses, at) || slices.Contains(keep.Addresses, at) {
+			if !left.has(k.Name, p.Addr()) || slices.Contains(keep.Addresses, at) {
 				continue
 			}
 			if err := s.net.RemoveAddress(k.Name, p); err != nil {

@@ -239,8 +239,11 @@ func (s *Speaker) listen(e *ears, socket kernel.VRRPSocket) {
 func (s *Speaker) hear(p *packet) {
 	now := s.net.Now()
 	for _, i := range p.ears.users {
+		if p.n >= 2 && p.bytes[1] != i.conf.Router.RouterID {
+			continue // first, as a link can have hundreds of routers
+		}
 		g := s.groupOf(i)
-		if g == nil || !g.begun || p.n >= 2 && p.bytes[1] != i.conf.Router.RouterID {
+		if g == nil || !g.begun {
 			continue
 		}
 		s.act(g, g.vrrp.Receive(now, i.machine, vrrp.Received{Payload: p.bytes[:p.n], Src: p.src, Dst: p.dst, TTL: p.ttl}), 0)

@@ -132,3 +132,29 @@ func TestFlood(t *testing.T) {
 		})
 	}
 }
+
+// Who cared for the address before us may have given it another length. A backup that keeps it is a second owner, whom nobody hears.
+func TestStaleAddressOfAnotherLength(t *testing.T) {
+	for _, c := range []struct{ left, want string }{
+		{"10.0.0.100/32", "10.0.0.100/24"},
+		{"fd00::100/64", "fd00::100/128"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			lan := kernel.NewFakeLAN()
+			a := start(t, lan.Host("lb1", prefix("10.0.0.11/24"), prefix("fd00::11/64")))
+			if err := a.host.AddAddress("eth0", prefix(c.left)); err != nil {
+				t.Fatal(err)
+			}
+			if e := a.configure(nil, one(router(a.host, 200, c.want))); e != "" {
+				t.Error(e)
+			}
+			if a.host.Has("eth0", prefix(c.left)) {
+				t.Errorf("a backup has %s", c.left)
+			}
+			settled(time.Second)
+			if !a.host.Has("eth0", prefix(c.want)) {
+				t.Errorf("the master has not %s", c.want)
+			}
+		})
+	}
+}

@@ -103,6 +103,12 @@ func (s state) save(path string) error {
 	}
 }
 
+// has tells whether the address may be on the interface, whatever its length: with another one, of an older configuration or of who
+// cared for it before us, it would be as wrong on a backup, and in the way of ours.
+func (s state) has(link string, a netip.Addr) bool {
+	return slices.ContainsFunc(s.Addresses, func(p placed) bool { return p.Link == link && p.Prefix.Addr() == a })
+}
+
 // with is both, each thing once.
 func (s state) with(o state) state {
 	return state{
