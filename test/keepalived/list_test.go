@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"skein/test/harness"
-	"skein/test/lab"
 )
 
 // Test 10: nodes that are told different addresses refuse each other, and say so.
@@ -30,10 +29,10 @@ func TestListDiffers(t *testing.T) {
 				s := newSite(t, pair, one.address(), 1)
 				s.nodes[0].start(one)
 				s.nodes[1].start(two)
-				s.owners.Wait(s.nodes[0].host, settling)
-				second := lab.Watch(two.address(), s.nodes[1].host)
-				second.Wait(s.nodes[1].host, settling)
 				s.refuses(c.reason, c.text)
+				for i, r := range []router{one, two} {
+					harness.Eventually(t, settling, "each is the owner of its own", func() bool { return s.nodes[i].host.Has(r.address()) })
+				}
 			})
 		})
 	}

@@ -107,8 +107,10 @@ func (n *node) sent(p lab.Packet) bool {
 	return false
 }
 
-// complaints are lines of keepalived that find fault with a neighbour or with itself, except for those that hold an expected text.
+// complaints are lines of keepalived that find fault with a neighbour or with itself, except for those that hold an expected text. It
+// also says when it was late, as it is after a pause and on a busy machine.
 func (n *node) complaints(expected ...string) (lines []string) {
+	expected = append(expected, "thread timer expired")
 	all := n.past
 	if n.daemon != nil {
 		all = append(all[:len(all):len(all)], n.daemon)
