@@ -62,7 +62,7 @@ func (v *Vip) startHandover(g *group) {
 	}
 	ctx, cancel := context.WithCancel(v.ctx)
 	h.cancel = cancel
-	g.handover = h
+	g.handover, g.stopped = h, v.stopping
 	v.works.Go(func() {
 		defer cancel()
 		h.run(ctx)
@@ -296,6 +296,7 @@ func (v *Vip) HandOver(ctx context.Context) {
 	var running []chan struct{}
 	for _, g := range v.groups {
 		if g.handover != nil {
+			g.stopped = true // also if it began as a drain
 			running = append(running, g.handover.done)
 		}
 	}

@@ -197,6 +197,12 @@ func TestHandoverToNobody(t *testing.T) {
 		if v := w.v.Status().VIPs[0]; v.State != vrrp.Master || v.Fitness != speaker.Drained || v.Handovers[HandoverClean] != 1 {
 			t.Errorf("status = %+v", v)
 		}
+		// When it stops nobody will answer here: others may have come back since.
+		w.v.HandOver(t.Context())
+		w.expect("leaving [10.0.0.10]", "hold [10.0.0.10]", "release")
+		s.become("front", vrrp.Master, "nobody else was heard")
+		time.Sleep(10 * time.Second)
+		w.expect("leaving []") // once is enough
 	})
 }
 
@@ -323,6 +329,13 @@ func TestHandoverOfOwner(t *testing.T) {
 		w.expect()
 		if strings.Count(w.log.String(), "its priority 255 never changes") != 1 || strings.Contains(s.kinds(), "yield") {
 			t.Errorf("orders = %s, log: %s", s.kinds(), w.log)
+		}
+		// That is what it was told to do: stop.
+		w.net.disconnect(1, 2, 3)
+		w.v.HandOver(t.Context())
+		w.expect("leaving [10.0.0.10]", "hold [10.0.0.10]", "release")
+		if got := s.last(); len(got.Groups) != 0 {
+			t.Errorf("orders = %s, last configuration %+v", s.kinds(), got)
 		}
 	})
 }

@@ -75,13 +75,8 @@ func (v *Vip) rateGroup(g *group, drained bool) {
 		}
 		g.drained = false
 		v.leaving.set(g.name, nil)
-	case g.drained:
-		if g.handover == nil && g.owned() {
-			// Nobody else has taken it. Visitors may stay then.
-			v.leaving.set(g.name, nil)
-		}
 	case g.handover != nil:
-	case v.ctx != nil && v.session != nil && g.owned():
+	case v.ctx != nil && v.session != nil && g.owned() && (!g.drained || v.stopping && !g.stopped):
 		if !v.stopping && g.fixed() {
 			v.log.Warn("vip: the node is drained, but its priority 255 never changes: it keeps the addresses", "group", g.name,
 				"hint", "give the node a lower priority, or stop skein there")
@@ -89,6 +84,11 @@ func (v *Vip) rateGroup(g *group, drained bool) {
 			return
 		}
 		v.startHandover(g)
+	case g.drained:
+		if g.owned() {
+			// Nobody else has taken it. Visitors may stay then.
+			v.leaving.set(g.name, nil)
+		}
 	default:
 		g.drained = true
 	}

@@ -52,6 +52,7 @@ type group struct {
 	routers  []*router
 	handover *handover // under way
 	drained  bool      // nothing is owned that could be handed over: the rank is that of a drained node
+	stopped  bool      // the handover of the stop has begun
 	left     bool      // the speaker is told nothing of it any more, as skein is stopping
 }
 
