@@ -73,6 +73,21 @@ func TestServingTLS(t *testing.T) {
 	})
 }
 
+// A node asks itself over IPv6, too: at the loopback address where it listens on all, at the address that it has.
+func TestServingIPv6(t *testing.T) {
+	good := origin(t, always(hello))
+	for _, listen := range []string{"[::]:0", "[::1]:0"} {
+		s := serveFile(t, false, "")
+		if err := s.reloadWhole(fmt.Sprintf("http \"site\" {\n listen = %q\n servers = [%q]\n}\n", listen, good)); err != nil {
+			t.Fatal(err)
+		}
+		s.wants(listen, "", "::1")
+		if n := s.probes.open.Load(); n != 0 {
+			t.Errorf("%s: %d probes are left", listen, n)
+		}
+	}
+}
+
 // A probe takes no place in the log, and nobody else can send one.
 func TestProbesAreSecret(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "access.log")

@@ -17,9 +17,9 @@ import (
 func (w *Web) dialOwn(ctx context.Context, to netip.AddrPort, own *probe) (nc net.Conn, from netip.AddrPort, err error) {
 	d := net.Dialer{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		e := raw.Control(func(fd uintptr) {
-			var any unix.Sockaddr = &unix.SockaddrInet4{Addr: to.Addr().As4()}
-			if to.Addr().Is6() {
-				any = &unix.SockaddrInet6{Addr: to.Addr().As16()}
+			var any unix.Sockaddr = &unix.SockaddrInet6{Addr: to.Addr().As16()}
+			if to.Addr().Is4() {
+				any = &unix.SockaddrInet4{Addr: to.Addr().As4()}
 			}
 			// To the address itself, as from it: that fails if this machine does not have it any more.
 			if err = os.NewSyscallError("bind", unix.Bind(int(fd), any)); err != nil {
