@@ -28,6 +28,7 @@ const (
 	roleVisitors = "visitors"
 	roleOrigin   = "origin"
 	roleHog      = "hog"
+	roleFlood    = "flood"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +42,9 @@ func TestMain(m *testing.M) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 			io.WriteString(w, answer)
 		})))
+		os.Exit(1)
+	case roleFlood:
+		fmt.Fprintln(os.Stderr, flood(os.Args[1], os.Args[2], os.Args[3]))
 		os.Exit(1)
 	case roleHog:
 		for n := 0; ; n++ { // a thread that never sleeps
