@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,6 +29,11 @@ func printVIPs(w io.Writer, all []admin.VIP, speaker *admin.Speaker, now time.Ti
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", v.Name, vipAddresses(v), vipState(v), vipMaster(v), v.Priority, v.Fitness, since, vipReason(v))
 	}
 	t.Flush()
+	for _, v := range all {
+		if list := vipRefused(v); list != "" {
+			fmt.Fprintf(w, "%s: refused advertisements: %s\n", v.Name, list)
+		}
+	}
 	if trouble := speakerTrouble(speaker); trouble != "" {
 		fmt.Fprintf(w, "speaker: %s\n", trouble)
 	}
@@ -91,6 +97,24 @@ func vipReason(v admin.VIP) string {
 	}
 	first, _, _ := strings.Cut(s, "\n")
 	return printable(first)
+}
+
+// vipRefused counts what was not taken of others, by reason: two nodes that refuse each other's word both own the addresses.
+// Another router ID is another virtual router's, and no trouble.
+func vipRefused(v admin.VIP) string {
+	sum := map[string]uint64{}
+	for _, f := range v.Families {
+		for reason, n := range f.Refused {
+			if n > 0 && reason != "router_id" {
+				sum[reason] += n
+			}
+		}
+	}
+	var list []string
+	for _, reason := range slices.Sorted(maps.Keys(sum)) {
+		list = append(list, fmt.Sprintf("%s %d", printable(reason), sum[reason]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // speakerTrouble is what somebody should know of the process that speaks VRRP; "" if all is well.

@@ -39,7 +39,10 @@ func TestStatusVIPs(t *testing.T) {
 	fault := front("fault", "drained")
 	fault.Name, fault.Isolated, fault.Reason, fault.Master = "fault", true, "reached none of \x1b[31m10.0.0.1", netip.MustParseAddr("10.0.0.99")
 	mixed := front("backup", "fit")
-	mixed.Name, mixed.Families = "mixed", []admin.VIPFamily{{Family: 4, State: "master"}, {Family: 6, State: "backup"}}
+	mixed.Name, mixed.Families = "mixed", []admin.VIPFamily{
+		{Family: 4, State: "master", Refused: map[string]uint64{"addresses": 2, "router_id": 9}},
+		{Family: 6, State: "backup", Refused: map[string]uint64{"addresses": 3, "ttl": 1}},
+	}
 	var b strings.Builder
 	printVIPs(&b, []admin.VIP{master, handing, backup, fault, mixed}, &admin.Speaker{PID: 7, Realtime: true}, now)
 	var got []string
@@ -54,6 +57,7 @@ func TestStatusVIPs(t *testing.T) {
 		"back 10.0.0.10/24, 2001:db8::10/64 backup lb2 200 unfit - lower priority; unfit: http \"site\" on :80: pool \"web\": no usable member",
 		"fault 10.0.0.10/24, 2001:db8::10/64 fault, isolated 10.0.0.99 200 drained - reached none of ?[31m10.0.0.1",
 		"mixed 10.0.0.10/24, 2001:db8::10/64 ipv4 master, ipv6 backup - 200 fit - -",
+		"mixed: refused advertisements: addresses 5, ttl 1",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

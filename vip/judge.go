@@ -115,9 +115,9 @@ func (r *router) judge() {
 	}
 	if next.Fitness != r.fitness.Fitness {
 		if next.Fitness == speaker.Fit {
-			r.v.log.Info("vip: this node is fit", "vip", r.w.c.Name, "was", r.fitness.Reason)
+			r.v.log.Info("this node became fit", "vip", r.w.c.Name, "was", r.fitness.Reason)
 		} else {
-			r.v.log.Warn("vip: this node is unfit", "vip", r.w.c.Name, "reason", next.Reason)
+			r.v.log.Warn("this node became unfit", "vip", r.w.c.Name, "reason", next.Reason)
 		}
 	}
 	r.fitness = next

@@ -81,7 +81,7 @@ func TestFitness(t *testing.T) {
 		if got := s.rank("front").Fitness; got != speaker.Fit {
 			t.Errorf("after two good probes: %s", got)
 		}
-		if log := w.log.String(); strings.Count(log, "this node is unfit") != 1 || strings.Count(log, "this node is fit") != 2 {
+		if log := w.log.String(); strings.Count(log, "this node became unfit") != 1 || strings.Count(log, "this node became fit") != 2 {
 			t.Errorf("log: %s", log)
 		}
 	})

@@ -44,6 +44,8 @@ type family struct {
 	since  time.Time
 	seen   *speaker.InstanceStatus // nil before the first
 	became map[vrrp.State]uint64
+
+	refusals map[string]time.Time // when an advertisement was last refused, by reason
 }
 
 // group is vips that are owned together; most are alone.
@@ -74,7 +76,7 @@ func (r *router) take(w *wanted) {
 		n := familyOf(i.Router.Source)
 		f := r.family(n)
 		if f == nil {
-			f = &family{number: n, state: vrrp.Initialize, reason: r.reason, since: r.since, became: map[vrrp.State]uint64{}}
+			f = &family{number: n, state: vrrp.Initialize, reason: r.reason, since: r.since, became: map[vrrp.State]uint64{}, refusals: map[string]time.Time{}}
 		}
 		families = append(families, f)
 	}
@@ -129,6 +131,7 @@ func (v *Vip) seen(s *speaker.Status) {
 		if f == nil {
 			continue
 		}
+		r.refused(f, n, time.Now())
 		f.seen = n
 		if n.State != f.state { // the word about a change did not come
 			r.set(f, n.State, n.Reason, n.Since)
