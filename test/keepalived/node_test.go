@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"skein/test/lab"
 )
 
@@ -29,7 +31,12 @@ func (n *node) start(routers ...router) {
 	n.site.t.Helper()
 	defer n.site.owners.Include(n.host)
 	if n.program == skein {
-		n.skein = n.host.Skein(skeinFile(routers))
+		n.skein = n.host.Launch(skeinFile(routers))
+		// As eager as keepalived is told to be; the group is the balancer, and its threads have what that has.
+		if err := unix.Setpriority(unix.PRIO_PGRP, n.skein.PID(), -20); err != nil {
+			n.site.t.Fatalf("%s: set its priority: %v", n, err)
+		}
+		n.skein.Await()
 		return
 	}
 	if n.daemon != nil {

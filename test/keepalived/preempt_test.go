@@ -9,8 +9,8 @@ import (
 func TestPreempt(t *testing.T) {
 	t.Parallel()
 	preempt, never, later := plain(), plain(), plain()
-	never.noPreempt = true
-	later.delay = 5 * time.Second
+	never.noPreempt, never.interval = true, 300*time.Millisecond // a master that is late by more is missed, and rightly
+	later.delay, later.interval = 5*time.Second, 300*time.Millisecond
 	for _, c := range []struct {
 		name string
 		r    router
