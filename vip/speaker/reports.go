@@ -32,6 +32,9 @@ func (r *reports) send(p Report) {
 	if p.Log != nil {
 		room /= 2
 	}
+	if p.Change != nil {
+		r.status = nil // it is from before the change, and would take it back
+	}
 	switch {
 	case p.Status != nil:
 		r.status = p.Status
