@@ -64,11 +64,15 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// systemd understands every line of the unit.
+// systemd understands every line of the unit, and of what a node with virtual addresses adds to it.
 func TestUnit(t *testing.T) {
 	t.Parallel()
 	analyze := harness.Need(t, "systemd-analyze", "systemd")
 	b, err := os.ReadFile("../../packaging/skein.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights, err := os.ReadFile("../../packaging/vip.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +81,21 @@ func TestUnit(t *testing.T) {
 	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput()
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "skein.service") {
-			t.Errorf("systemd-analyze verify: %v: %s", err, line)
+	verify := func() {
+		t.Helper()
+		out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput()
+		for line := range strings.Lines(string(out)) {
+			if strings.Contains(line, "skein.service") {
+				t.Errorf("systemd-analyze verify: %v: %s", err, line)
+			}
 		}
 	}
+	verify()
+	if err := os.Mkdir(unit+".d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(unit+".d", "vip.conf"), rights, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verify()
 }
