@@ -95,6 +95,7 @@ func TestReports(t *testing.T) {
 		for range 10 * maxReports {
 			r.send(Report{Change: &Change{}})
 		}
+		r.send(Report{Status: &Status{}}) // those of before say nothing any more
 		lines, changes := 0, 0
 		for _, w := range r.waiting {
 			if w.Log != nil {
