@@ -242,6 +242,7 @@ type vip struct {
 	Transitions []struct{ From, To, Reason string }
 	Handover    *struct {
 		Running bool
+		Step    string
 		Result  string
 		Left    int `json:"connections_left"`
 	}

@@ -20,7 +20,7 @@ func TestChangedMind(t *testing.T) {
 	t.Cleanup(func() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
 	s := newSite(t, 2)
 	front := listed(numbered(2))
-	handover := `handover = "3s"`
+	handover := `handover = "5s"`
 	s.start(s.file(s.vip("front", front, handover)))
 	probe := s.visitor.Probe(page, lab.Probing{Period: 20 * time.Millisecond})
 	probe.Answered(patience)
@@ -35,15 +35,17 @@ func TestChangedMind(t *testing.T) {
 			t.Errorf("%s: a new connection took %v, as if its first packet had been dropped", when, took)
 		}
 	}
-	// With a WebSocket that stays, the handover leaves for two seconds and holds for one.
-	phases := map[string]time.Duration{"while leaving": 500 * time.Millisecond, "while holding": 2500 * time.Millisecond}
-	for phase, after := range phases {
+	// With a WebSocket that stays, the handover leaves for four seconds and holds for one.
+	for _, phase := range []string{"leaving", "holding"} {
 		ws, err := openSocket(s.visitor)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.command(0, "drain", "lb1")
-		time.Sleep(after)
+		s.waits(0, patience, phase, func(now status) bool {
+			h := now.of("front").Handover
+			return h != nil && h.Running && h.Step == phase
+		})
 		s.command(0, "ready", "lb1")
 		s.ready(0)
 		answers(phase)
@@ -63,37 +65,31 @@ func TestChangedMind(t *testing.T) {
 	for i := range s.lb {
 		s.run[i].Reload(s.file(s.vip("front", listed(numbered(3)), handover)))
 	}
+	ws.c.Close() // while its balancer can still hear of it
 	s.owners.Wait(s.lb[1], patience)
 	third.Wait(s.lb[1], patience)
-	ws.c.Close()
 	answers("after a reload")
 	s.command(0, "ready", "lb1")
 	s.owners.Wait(s.lb[0], patience)
 	s.ready(0)
-	// An upgrade in the middle: the heir goes on with it.
-	for phase, after := range phases {
-		if ws, err = openSocket(s.visitor); err != nil {
-			t.Fatal(err)
-		}
-		s.command(0, "drain", "lb1")
-		time.Sleep(after)
-		pid := s.run[0].PID()
-		if phase == "while holding" {
-			break // the second upgrade would be of a process that is not the harness' own
-		}
-		pid = s.upgrade(0, pid)
-		t.Cleanup(func() {
-			unix.Kill(pid, unix.SIGKILL)
-			harness.Soon(patience, func() bool { return s.over(0, pid) })
-			s.run[0].Exit(patience)
-		})
-		s.owners.Wait(s.lb[1], patience)
-		ws.c.Close()
-		s.command(0, "ready", "lb1")
-		s.owners.Wait(s.lb[0], patience)
-		s.ready(0)
-		answers("after an upgrade " + phase)
+	// An upgrade in the middle: the heir goes on with it. The elder ends when its WebSocket has.
+	if ws, err = openSocket(s.visitor); err != nil {
+		t.Fatal(err)
 	}
+	s.command(0, "drain", "lb1")
+	time.Sleep(300 * time.Millisecond)
+	time.AfterFunc(time.Second, func() { ws.c.Close() })
+	pid := s.upgrade(0, s.run[0].PID())
+	t.Cleanup(func() {
+		unix.Kill(pid, unix.SIGKILL)
+		harness.Soon(patience, func() bool { return s.over(0, pid) })
+		s.run[0].Exit(patience)
+	})
+	s.owners.Wait(s.lb[1], patience)
+	s.command(0, "ready", "lb1")
+	s.owners.Wait(s.lb[0], patience)
+	s.ready(0)
+	answers("after an upgrade")
 	until := time.Now()
 	if r := probe.Stop(); len(r.Failed()) > 0 {
 		t.Errorf("requests have failed: %s", r)
