@@ -183,7 +183,7 @@ func TestCheckCommand(t *testing.T) {
 		s.launch(i, s.file(s.front("preempt = false", fmt.Sprintf(`check "uplink" {
     command = [%q]
     every   = "100ms"
-    timeout = "300ms"
+    timeout = "1s"
     fall    = 2
   }`, filepath.Join(dirs[i], "uplink")))))
 		s.ready(i)
@@ -192,7 +192,7 @@ func TestCheckCommand(t *testing.T) {
 	owner := 0
 	for _, c := range []struct{ says, blame string }{
 		{"bad", "the uplink is down"},
-		{"hangs", "300ms"},
+		{"hangs", "did not end within"},
 		{"not a program", "permission denied"},
 	} {
 		say(owner, c.says)

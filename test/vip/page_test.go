@@ -143,7 +143,7 @@ type secureVisitor struct {
 }
 
 // secure begins to ask, every 50 ms.
-func secure(h *lab.Host) *secureVisitor {
+func secure(h *lab.Host, wait time.Duration) *secureVisitor {
 	ctx, stop := context.WithCancel(context.Background())
 	v := &secureVisitor{stop: stop, done: make(chan struct{})}
 	go func() {
@@ -159,7 +159,7 @@ func secure(h *lab.Host) *secureVisitor {
 			}
 			wg.Go(func() {
 				began := time.Now()
-				body, code, err := get(h, 443, "/", 5*time.Second)
+				body, code, err := get(h, 443, "/", wait)
 				if err == nil && (code != http.StatusOK || body != "hello") {
 					err = fmt.Errorf("status %d, %q", code, body)
 				}

@@ -65,7 +65,7 @@ func TestFewPrivileges(t *testing.T) {
 			t.Errorf("%s says %d times that it has no real-time priority:\n%s", s.lb[i].Name, n, s.run[i].Log())
 		}
 	}
-	probe := s.visitor.Probe(page, lab.Probing{})
+	probe := s.visitor.Probe(page, lab.Probing{Timeout: patience})
 	probe.Answered(patience)
 	s.command(0, "drain", "lb1")
 	s.owners.Wait(s.lb[1], patience)

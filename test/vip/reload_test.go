@@ -36,7 +36,7 @@ func TestReloadAddresses(t *testing.T) {
 	second := lab.Watch("10.0.0.101", s.lb...)
 	third := lab.Watch("10.0.0.102", s.lb...)
 	wire := s.lan.Capture(lab.Of(lab.VRRP))
-	probe := s.visitor.Probe(page, lab.Probing{})
+	probe := s.visitor.Probe(page, lab.Probing{Timeout: patience})
 	probe.Answered(patience)
 	since := time.Now()
 	reload := func(file string) {

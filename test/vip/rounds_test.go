@@ -95,9 +95,14 @@ func (s *site) round(f fault, sum *tally) {
 	s.t.Helper()
 	i := s.owner()
 	next := s.lb[(i+1)%len(s.lb)]
-	fresh := s.visitor.Probe(page, lab.Probing{Timeout: 4 * time.Second})
-	kept := s.visitor.Probe(page, lab.Probing{Keep: true, Timeout: 4 * time.Second, Period: 10 * time.Millisecond})
-	tls := secure(s.visitor)
+	// Whom a dead balancer does not answer need not wait for long. Late is not failed, though, where nothing may fail.
+	wait := 4 * time.Second
+	if f.planned {
+		wait = patience
+	}
+	fresh := s.visitor.Probe(page, lab.Probing{Timeout: wait})
+	kept := s.visitor.Probe(page, lab.Probing{Keep: true, Timeout: wait, Period: 10 * time.Millisecond})
+	tls := secure(s.visitor, wait)
 	fresh.Answered(patience)
 	began := time.Now()
 	if f.dead {

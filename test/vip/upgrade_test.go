@@ -59,8 +59,8 @@ func TestUpgrade(t *testing.T) {
 	s := newSite(t, 2)
 	s.start(s.file(s.front()))
 	wire := s.lan.Capture(lab.Of(lab.VRRP))
-	probe := s.visitor.Probe(page, lab.Probing{})
-	kept := s.visitor.Probe(page, lab.Probing{Keep: true})
+	probe := s.visitor.Probe(page, lab.Probing{Timeout: patience})
+	kept := s.visitor.Probe(page, lab.Probing{Keep: true, Timeout: patience})
 	probe.Answered(patience)
 	since := time.Now()
 	for i := range s.lb {
