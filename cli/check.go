@@ -130,11 +130,14 @@ func here(ctx context.Context, c *config.Config) (found []config.Problem) {
 		}
 	}
 	if err := ownable(ctx, c); err != nil {
-		// It names the file, the line and the vip itself.
-		found = append(found, config.Problem{
+		p := config.Problem{
 			Severity: config.SeverityWarning, Summary: "Virtual addresses cannot be owned here now", Detail: err.Error() + ".",
 			File: c.VIPs[0].Pos.File, Line: c.VIPs[0].Pos.Line, Column: 1, Block: fmt.Sprintf("vip %q", c.VIPs[0].Name),
-		})
+		}
+		if f := (*vip.Fault)(nil); errors.As(err, &f) {
+			p.File, p.Line, p.Block, p.Detail = f.File, f.Line, fmt.Sprintf("vip %q", f.VIP), f.Text+"."
+		}
+		found = append(found, p)
 	}
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -188,5 +188,17 @@ func familyOf(a netip.Addr) int {
 
 // fault is an error about a vip block, with its place.
 func fault(at config.Pos, c *config.VIP, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: vip %q: %s", at.File, at.Line, c.Name, fmt.Sprintf(format, args...))
+	return &Fault{File: at.File, Line: at.Line, VIP: c.Name, Text: fmt.Sprintf(format, args...)}
+}
+
+// Fault is why this machine cannot own a vip. Its Text may have a second line with a hint.
+type Fault struct {
+	File string
+	Line int
+	VIP  string
+	Text string
+}
+
+func (f *Fault) Error() string {
+	return fmt.Sprintf("%s:%d: vip %q: %s", f.File, f.Line, f.VIP, f.Text)
 }
