@@ -426,9 +426,11 @@ func (s *Speaker) left() (all state) {
 }
 
 func (s *Speaker) stateSaved(path string, err error) {
-	if err != nil {
-		s.log(slog.LevelWarn, "it could not be written down which addresses are ours; after a crash they may be left", "file", path, "error", err)
+	if err != nil && !s.unsaved {
+		s.log(slog.LevelWarn, "it could not be written down which addresses are ours; after a crash they may be left", "file", path, "error", err,
+			"hint", "set state in the file to a directory where this user may write")
 	}
+	s.unsaved = err != nil
 }
 
 // knows tells whether there is an instance of the vip.

@@ -168,7 +168,7 @@ func (s *Speaker) judgeFence(now time.Duration) {
 		}
 		i.isolated = s.isolated(i, now)
 		if i.faults[faultIsolated] = ""; i.isolated {
-			i.faults[faultIsolated] = "this node is isolated: too few of the others answer"
+			i.faults[faultIsolated] = "this node is isolated: neither a witness nor enough of the other nodes answer"
 		}
 	}
 }

@@ -157,7 +157,7 @@ func (i *instance) disown(addresses []netip.Addr) {
 func (s *Speaker) changed(i *instance, a *vrrp.Action) {
 	s.statusSoon = true
 	if s.orphan {
-		s.log(levelOf(a.To), "the state changed", "vip", i.key.vip, "family", i.key.family, "from", a.From, "to", a.To, "reason", a.Reason)
+		s.log(levelOf(a.To), "vip changed state", "vip", i.key.vip, "family", i.key.family, "from", a.From, "to", a.To, "reason", a.Reason)
 		return
 	}
 	s.reports.send(Report{Change: &Change{

@@ -106,7 +106,7 @@ func TestLogOfAnOrphan(t *testing.T) {
 		owner(t, lan, "10.0.0.100")
 		for _, want := range []string{
 			`level=WARN msg="the balancer is gone: its addresses are given up" cause=EOF`,
-			`level=INFO msg="the state changed" vip=front family=4 from=master to=init reason=stopped`,
+			`level=INFO msg="vip changed state" vip=front family=4 from=master to=init reason=stopped`,
 		} {
 			if !strings.Contains(a.log.String(), want) {
 				t.Errorf("the log has no %s:\n%s", want, a.log.String())

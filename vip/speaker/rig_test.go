@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -52,7 +53,7 @@ func (p *pipe) Receive(b []byte) (int, error) {
 	case o := <-p.orders:
 		return copy(b, o), nil
 	case <-p.parentGone:
-		return 0, io.EOF
+		return 0, &net.OpError{Op: "read", Net: "unixpacket", Err: io.EOF} // as the kernel's channel says it
 	case <-p.closed:
 		return 0, io.ErrClosedPipe
 	}

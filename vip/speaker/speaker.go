@@ -66,6 +66,7 @@ type Speaker struct {
 	changes    configuring
 	orphan     bool // there is no parent any more
 	ended      bool
+	unsaved    bool // the state could not be written the last time
 }
 
 // event is something that has happened; one of the fields is set.
@@ -381,8 +382,12 @@ func (s *Speaker) obey() {
 // orphaned is called when the parent is gone. Nobody serves any more.
 func (s *Speaker) orphaned(err error) {
 	s.orphan = true
+	cause := err
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		cause = op.Err // a socket pair has no addresses worth a word
+	}
 	if len(s.instances) > 0 {
-		s.log(slog.LevelWarn, "the balancer is gone: its addresses are given up", "cause", err)
+		s.log(slog.LevelWarn, "the balancer is gone: its addresses are given up", "cause", cause)
 	}
 	s.ended = true
 }
