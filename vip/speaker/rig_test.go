@@ -206,6 +206,7 @@ func (n *node) die() {
 // configure tells the speaker what to do and returns what it answers.
 func (n *node) configure(resume []vrrp.Snapshot, groups ...Group) string {
 	n.t.Helper()
+	n.beat() // as the balancer does: what it is fit for is known before it begins
 	n.mu.Lock()
 	n.serial++
 	serial := n.serial
