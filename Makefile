@@ -1,7 +1,7 @@
 # make test    everything, on a fresh machine with Go; about a quarter of an hour on two cores
 # make quick   the tests that need seconds
 # make soak    the same tests at full counts, fuzzing and the timed comparisons; hours
-# make bench   the comparison with nginx, HAProxy and Caddy, into docs/performance.md
+# make bench   the comparisons with nginx, HAProxy, Caddy and keepalived, into docs/performance.md; most of an hour
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
@@ -29,6 +29,7 @@ programs:
 
 soak: programs lint fuzz
 	SKEIN_SOAK=1 go test -race -count 1 -timeout 12h ./...
+	SKEIN_SOAK=1 go test -count 1 -timeout 2h ./test/saturation
 	$(MAKE) bench
 
 # Every fuzz target in turn: Go fuzzes one at a time.
@@ -42,3 +43,5 @@ fuzz:
 
 bench: programs
 	go run ./bench -md docs/performance.md
+	go run ./bench lateness -md docs/performance.md
+	go run ./bench/failover -md docs/performance.md
