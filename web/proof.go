@@ -224,7 +224,10 @@ func (w *Web) tryMember(x *exchange, k *work, s *site, t *table, r *route, cfg *
 		x.held = nil
 		r.pool.Release(m)
 	}()
-	who := fmt.Sprintf("member %s (%s)", m.Server, m.Address)
+	who := "member " + m.Address
+	if m.Server != m.Address { // one that the pool names by its address has no other name
+		who = fmt.Sprintf("member %s (%s)", m.Server, m.Address)
+	}
 	// First the connection alone: a member that does not answer to that in our time may have more of it for others.
 	if err := w.touch(x, m, cfg, limit, !asksHTTP(cfg)); errors.Is(err, errBusy) {
 		return nil // it works as much as it likes to

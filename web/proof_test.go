@@ -66,7 +66,7 @@ http "site" {
   pool   = pool.p
 }`, silent))
 	began := time.Now()
-	s.wants("hung", `pool "p": member `+silent+` (`+silent+`): no answer in time`, "127.0.0.1")
+	s.wants("hung", `pool "p": member `+silent+`: no answer in time`, "127.0.0.1")
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}

@@ -105,7 +105,7 @@ pool "p" {
 http "site" {
   listen = "0.0.0.0:0"
   pool   = pool.p
-}`, bad), `http "site" on 0.0.0.0:0: pool "p": member ` + bad + ` (` + bad + `): status 500 to /health?deep=1`},
+}`, bad), `http "site" on 0.0.0.0:0: pool "p": member ` + bad + `: status 500 to /health?deep=1`},
 			{"the check's request goes to another member", fmt.Sprintf(`
 pool "p" {
   servers = [%q, %q]
