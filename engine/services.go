@@ -69,6 +69,7 @@ func (e *Engine) wire(c *config.Config) (parts, error) {
 		Drained:    drains.Drained,
 		SetLeaving: sites.SetLeaving,
 		CloseIdle:  sites.CloseIdle,
+		Abandon:    sites.Abandon,
 		Hold:       e.sockets.Hold,
 		Net:        kernel.New(),
 		State:      c.State,

@@ -338,6 +338,7 @@ func newWorld(t *testing.T, state string) *world {
 		Drained:    func(server string) bool { w.mu.Lock(); defer w.mu.Unlock(); return w.drained && server == "lb1" },
 		SetLeaving: func(a []netip.Addr) { w.happened(fmt.Sprint("leaving ", a)) },
 		CloseIdle:  func(a []netip.Addr) { w.happened(fmt.Sprint("idle ", a)) },
+		Abandon:    func(a []netip.Addr) { w.happened(fmt.Sprint("abandon ", a)) },
 		Hold: func(a []netip.Addr) (func(), error) {
 			w.happened(fmt.Sprint("hold ", a))
 			return func() { w.happened("release") }, nil

@@ -83,6 +83,9 @@ func (h *handover) run(ctx context.Context) {
 		left, release = h.hold(ctx)
 		h.step("yielding", left)
 		result = h.yield(ctx, left)
+		if result == HandoverCut {
+			v.o.Abandon(h.addresses)
+		}
 		release()
 	}
 	h.end(result, leaving, old, left)

@@ -110,7 +110,7 @@ func TestHandoverLimit(t *testing.T) {
 		if v.State != vrrp.Backup || v.Handovers[HandoverCut] != 1 || v.Handover.Left != 3 || v.FitnessReason != "skein is stopping" {
 			t.Errorf("status = %+v, handover = %+v", v, v.Handover)
 		}
-		w.expect("leaving [10.0.0.10]", "idle [10.0.0.10]", "hold [10.0.0.10]", "idle [10.0.0.10]", "release")
+		w.expect("leaving [10.0.0.10]", "idle [10.0.0.10]", "hold [10.0.0.10]", "idle [10.0.0.10]", "abandon [10.0.0.10]", "release")
 	})
 }
 

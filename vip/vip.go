@@ -40,6 +40,8 @@ type Options struct {
 	SetLeaving func(addresses []netip.Addr)
 	// CloseIdle closes connections to these addresses that wait for a request.
 	CloseIdle func(addresses []netip.Addr)
+	// Abandon drops connections to these addresses, which another node has now.
+	Abandon func(addresses []netip.Addr)
 	// Hold makes the kernel ignore new connections to these addresses, so that clients ask again a moment later.
 	Hold func(addresses []netip.Addr) (release func(), err error)
 
@@ -114,6 +116,9 @@ func New(log *slog.Logger, o Options) *Vip {
 	}
 	if o.CloseIdle == nil {
 		o.CloseIdle = func([]netip.Addr) {}
+	}
+	if o.Abandon == nil {
+		o.Abandon = func([]netip.Addr) {}
 	}
 	if o.Hold == nil {
 		o.Hold = func([]netip.Addr) (func(), error) { return func() {}, nil }

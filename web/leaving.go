@@ -11,6 +11,7 @@ import (
 //
 //	SetLeaving   HTTP/1: the next answer says Connection: close      HTTP/2, HTTP/3: GOAWAY, graceful
 //	CloseIdle    HTTP/1: who has nothing to ask is closed            HTTP/2, HTTP/3: GOAWAY, if it has not been said
+//	Abandon      what is left is dropped, once the address is gone
 //
 // A WebSocket lives on, as ever, and new connections are still accepted; who begins one gets one answer.
 
@@ -66,6 +67,23 @@ func (w *Web) CloseIdle(addresses []netip.Addr) {
 		c.unwanted.Store(true)
 		if !c.active.Load() {
 			s.Nudge() // c.sock may not be set yet
+		}
+	})
+}
+
+// Abandon drops all connections that have come by one of the addresses. It is called when another node has them: nothing comes
+// or goes any more, and the end of a WebSocket that nobody will ever hear of would be waited for at the next stop.
+func (w *Web) Abandon(addresses []netip.Addr) {
+	l := newLeaving(addresses)
+	w.timer.Each(func(s *sock.Conn, owner any) {
+		if c, ok := owner.(*conn); ok && l.has(s.Local().Addr()) {
+			s.Drop()
+			c.guard.left()
+		}
+	})
+	w.each3(func(c *conn3) {
+		if l.has(c.who.local.address()) {
+			go c.h.Abort() // which waits for the connection's own goroutine
 		}
 	})
 }

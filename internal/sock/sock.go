@@ -354,6 +354,13 @@ func (c *Conn) Abort() {
 	}
 }
 
+// Drop is Abort for a connection whose peer cannot be reached any more: the kernel forgets it at once, instead of trying for
+// minutes to say goodbye. It is called from [Timer.Each].
+func (c *Conn) Drop() {
+	c.control(func(fd int) { _ = linger0(fd) })
+	c.Abort()
+}
+
 // Nudge wakes whoever waits to receive with os.ErrDeadlineExceeded, without ending the connection: nobody can receive before
 // the owner calls [Conn.Calm]. Who is not waiting finds out when it would; writes are not disturbed.
 func (c *Conn) Nudge() {
