@@ -98,7 +98,8 @@ func (s *Skein) Speaker() int {
 func (s *Skein) family() (parents, children []int) {
 	t := s.Host.lab.t
 	t.Helper()
-	program, err := os.Stat(harness.Binary(t))
+	path := harness.Binary(t)
+	program, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,12 @@ func (s *Skein) family() (parents, children []int) {
 		t.Fatalf("host %s: list processes: %v", s.Host.Name, err)
 	}
 	ids = slices.DeleteFunc(ids, func(id int) bool {
-		exe, err := os.Stat(filepath.Join("/proc", strconv.Itoa(id), "exe"))
+		link := filepath.Join("/proc", strconv.Itoa(id), "exe")
+		// Another test that was started since may have built it anew, in its place.
+		if old, err := os.Readlink(link); err == nil && old == path+" (deleted)" {
+			return false
+		}
+		exe, err := os.Stat(link)
 		return err != nil || !os.SameFile(exe, program)
 	})
 	for _, id := range ids {
