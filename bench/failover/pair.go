@@ -67,6 +67,7 @@ type pair interface {
 	thawAll(i int)   // and its end
 	stop(i int)      // everything, politely, and wait for the end
 	dead(i int)      // all processes have been killed: clean up
+	end()            // of the comparison, in no time
 }
 
 // skeins is a pair of skeins.
@@ -121,6 +122,7 @@ func (s *skeins) thaw(i int)      { s.run[i].Thaw() }
 func (s *skeins) freezeAll(i int) { s.run[i].FreezeAll() }
 func (s *skeins) thawAll(i int)   { s.run[i].ThawAll() }
 func (s *skeins) dead(i int)      { s.run[i].Kill() }
+func (s *skeins) end()            { s.run[0].KillAll(); s.run[1].KillAll() }
 
 func (s *skeins) stop(i int) {
 	s.run[i].Signal(syscall.SIGTERM)
@@ -265,6 +267,9 @@ func (c *classics) freeze(i int) { c.nginx[i].Freeze() }
 func (c *classics) thaw(i int)   { c.nginx[i].Thaw() }
 func (c *classics) dead(i int)   { c.nginx[i].Kill(); c.vrrp[i].Kill() }
 
+// end leaves it to the lab.
+func (c *classics) end() {}
+
 func (c *classics) freezeAll(i int) {
 	c.vrrp[i].Freeze()
 	c.nginx[i].Freeze()
@@ -275,9 +280,10 @@ func (c *classics) thawAll(i int) {
 	c.vrrp[i].Thaw()
 }
 
-// stop lets keepalived give the address up first, and then nginx finish what it has.
+// stop lets keepalived give the address up first, and then nginx finish what it has, for five seconds as Debian's unit does.
 func (c *classics) stop(i int) {
 	c.vrrp[i].Stop()
 	c.nginx[i].Signal(syscall.SIGQUIT)
-	c.nginx[i].Wait(patience)
+	harness.Soon(5*time.Second, func() bool { return !c.nginx[i].Running() })
+	c.nginx[i].Kill()
 }

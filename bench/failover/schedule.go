@@ -23,8 +23,9 @@ type fault struct {
 const standstill = 4 * time.Second
 
 func faults() []fault {
-	restart := func(p pair, i int) { p.start(i) }
 	return []fault{
+		// First: what stands still leaves connections behind, for whose end a stop waits.
+		{name: "stop", do: func(p pair, i int) { p.stop(i) }, undo: func(p pair, i int) { p.start(i) }},
 		{name: "kill -9 of the balancer", do: func(p pair, i int) { p.kill(i) }, undo: func(p pair, i int) { p.revive(i) }},
 		{name: "power failure", dead: true, do: func(p pair, i int) { p.on().lb[i].PowerOff(); p.dead(i) }, undo: func(p pair, i int) {
 			p.on().lb[i].PowerOn()
@@ -42,7 +43,6 @@ func faults() []fault {
 			p.thawAll(i)
 			p.settle(i)
 		}},
-		{name: "stop", do: func(p pair, i int) { p.stop(i) }, undo: restart},
 	}
 }
 
@@ -79,6 +79,9 @@ func measure(b *bench, rounds int, only *regexp.Regexp) *report {
 		r.rows = append(r.rows, row)
 	}
 	fmt.Fprintf(os.Stderr, "\r%70s\r", "")
+	for _, p := range pairs {
+		p.end()
+	}
 	return r
 }
 
