@@ -105,10 +105,13 @@ func dialLoad() *os.File {
 // advertisements are on time.
 func TestSaturation(t *testing.T) {
 	s := newSite(t, 2)
-	conns, length := 2000, 10*time.Second
-	switch {
-	case harness.Soak() || os.Getenv("SKEIN_SOAK_SATURATION") == "1":
+	conns, length := 2000, 30*time.Second
+	switch wanted := os.Getenv("SKEIN_SOAK_SATURATION"); { // "1", or a time
+	case harness.Soak() || wanted != "":
 		conns, length = 10_000, 10*time.Minute
+		if d, err := time.ParseDuration(wanted); err == nil {
+			length = d
+		}
 	case testing.Short():
 		conns, length = 500, 3*time.Second
 	}

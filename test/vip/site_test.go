@@ -266,16 +266,6 @@ func (s status) all(state string) bool {
 	return len(s.VIPs) > 0 && !slices.ContainsFunc(s.VIPs, func(v vip) bool { return v.State != state })
 }
 
-// became counts the changes to a state.
-func (s status) became(state string) (n int) {
-	for _, v := range s.VIPs {
-		for _, f := range v.Families {
-			n += f.Became[state]
-		}
-	}
-	return n
-}
-
 // slow answers after a second, with its whole text.
 func slow(w http.ResponseWriter, _ *http.Request) {
 	time.Sleep(time.Second) // this is the work that the server pretends to do
