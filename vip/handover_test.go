@@ -381,3 +381,20 @@ func TestHandoverFails(t *testing.T) {
 		}
 	})
 }
+
+// Connections to an address that another node has taken are dropped, but not if it is back within a moment.
+func TestConnectionsOfALostAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := master(t, changed(func(*config.VIP) {}))
+		defer w.stop()
+		time.Sleep(time.Second)
+		s.become("front", vrrp.Backup, "10.0.0.12 advertises 200")
+		time.Sleep(abandonAfter / 2)
+		s.become("front", vrrp.Master, "no master was heard")
+		time.Sleep(10 * time.Second)
+		w.expect()
+		s.become("front", vrrp.Fault, "the balancer is stopped")
+		time.Sleep(10 * time.Second)
+		w.expect("abandon [10.0.0.10]")
+	})
+}

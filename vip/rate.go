@@ -3,6 +3,7 @@ package vip
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -20,9 +21,37 @@ func (v *Vip) rateAll(ctx context.Context) {
 		case <-t.C:
 			v.mu.Lock()
 			v.rate()
+			gone := v.gone(time.Now())
 			v.mu.Unlock()
+			if len(gone) > 0 {
+				v.o.Abandon(gone)
+			}
 		}
 	}
+}
+
+// abandonAfter is how long an address has to be away until its connections are dropped: they survive if it comes back sooner, as it
+// does when nobody else has taken it.
+const abandonAfter = time.Second
+
+// gone returns addresses that are another node's now, each once. Their connections here would wait for clients that nobody hears any
+// more: for the one that says goodbye to the new owner, and for a frozen node's that have long gone. mu is held.
+func (v *Vip) gone(now time.Time) (addresses []netip.Addr) {
+	for _, g := range v.groups {
+		switch {
+		case g.owned():
+			g.visited, g.lost = true, time.Time{}
+		case !g.visited:
+		case g.lost.IsZero():
+			g.lost = now
+		case now.Sub(g.lost) >= abandonAfter:
+			g.visited = false
+			for _, r := range g.routers {
+				addresses = append(addresses, r.w.addresses...)
+			}
+		}
+	}
+	return addresses
 }
 
 // rate makes the ranks that beats tell, and begins and cancels handovers. mu is held.

@@ -56,6 +56,8 @@ type group struct {
 	drained  bool      // nothing is owned that could be handed over: the rank is that of a drained node
 	stopped  bool      // the handover of the stop has begun
 	left     bool      // the speaker is told nothing of it any more, as skein is stopping
+	visited  bool      // there may be connections to its addresses
+	lost     time.Time // since when nothing is owned; zero while something is
 }
 
 func (v *Vip) newRouter(w *wanted) *router {
