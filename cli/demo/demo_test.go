@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,21 +66,22 @@ func start(t *testing.T, args ...string) *running {
 	return r
 }
 
-// wait returns the next line of output that contains text.
-func (r *running) wait(text string) string {
+// wait reads lines of output until each of the texts has come, in any order, and returns the last line.
+func (r *running) wait(texts ...string) string {
 	r.t.Helper()
 	late := time.After(20 * time.Second)
 	for {
 		select {
 		case line, ok := <-r.lines:
 			if !ok {
-				r.t.Fatalf("the demonstration ended before it said %q", text)
+				r.t.Fatalf("the demonstration ended before it said %q", texts)
 			}
-			if strings.Contains(line, text) {
+			texts = slices.DeleteFunc(texts, func(text string) bool { return strings.Contains(line, text) })
+			if len(texts) == 0 {
 				return line
 			}
 		case <-late:
-			r.t.Fatalf("the demonstration did not say %q", text)
+			r.t.Fatalf("the demonstration did not say %q", texts)
 		}
 	}
 }
@@ -158,8 +160,7 @@ func TestTyped(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	fmt.Fprintln(r.typed, "k 1")
-	r.wait("server one was killed")
-	r.wait("member went down")
+	r.wait("server one was killed", "member went down") // whoever is first to say so
 	fmt.Fprintln(r.typed, "r1")
 	r.wait("member came up")
 	fmt.Fprintln(r.typed, "D2")

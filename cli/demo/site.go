@@ -55,17 +55,17 @@ func (s *site) start() error {
 // kill ends the server at once.
 func (s *site) kill() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.server == nil {
-		return
-	}
+	server := s.server
+	s.server = nil
 	for c := range s.conns {
 		if t, ok := c.(*net.TCPConn); ok {
 			_ = t.SetLinger(0) // closing is a reset, as from a machine that has restarted
 		}
 	}
-	_ = s.server.Close()
-	s.server = nil
+	s.mu.Unlock()
+	if server != nil {
+		_ = server.Close() // it waits for track of a connection that has just come
+	}
 }
 
 // track keeps the list of open connections.
