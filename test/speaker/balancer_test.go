@@ -108,6 +108,13 @@ func (b *balancer) listen() {
 	}
 }
 
+// hush ends the beats, as a process that is stopped sends none.
+func (b *balancer) hush(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.silent = on
+}
+
 func (b *balancer) beat() {
 	b.mu.Lock()
 	b.serial++

@@ -27,7 +27,7 @@ func TestParentDies(t *testing.T) {
 		within time.Duration // beyond what the speaker has to notice
 	}{
 		{"kill -9", func(b *balancer) { b.process.KillAlone() }, 0},
-		{"stopped", func(b *balancer) { b.process.FreezeAlone() }, 50 * time.Millisecond},
+		{"stopped", func(b *balancer) { b.hush(true); b.process.FreezeAlone() }, 60 * time.Millisecond},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			l := lab.New(t)
@@ -63,6 +63,7 @@ func TestParentDies(t *testing.T) {
 				}
 			} else {
 				a.process.ThawAlone()
+				a.hush(false)
 				a.is(vrrp.Master)
 			}
 			if lb1.Has("10.0.0.100") == (fault.name == "kill -9") {
