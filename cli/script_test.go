@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"skein/admin"
+	"skein/test/harness"
 )
 
 func TestMain(m *testing.M) {
@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
-		Setup:               setup,
+		Setup:               func(e *testscript.Env) error { return setup(t, e) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serving":  says("skein serves", func(s admin.Status) bool { return s.State == "serving" }),
 			"stopping": says("skein stops", func(s admin.Status) bool { return s.State == "stopping" }),
@@ -64,7 +64,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func setup(e *testscript.Env) error {
+func setup(t *testing.T, e *testscript.Env) error {
 	// Not the script's directory: its path may be longer than a unix socket's.
 	dir, err := os.MkdirTemp("", "skein")
 	if err != nil {
@@ -89,12 +89,7 @@ func setup(e *testscript.Env) error {
 		}))
 		e.Defer(origin.Close)
 		e.Setenv(fmt.Sprintf("ORIGIN%d", i), origin.Listener.Addr().String())
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		e.Setenv(fmt.Sprintf("LISTEN%d", i), l.Addr().String())
-		l.Close()
+		e.Setenv(fmt.Sprintf("LISTEN%d", i), harness.FreeAddr(t))
 	}
 	return nil
 }
