@@ -121,6 +121,7 @@ func (c *Conn) complete(p []byte) error {
 	s := c.streams[k.id]
 	fresh := k.id > c.seen
 	ignored := !fresh && s == nil && c.forgotten(k.id)
+	ended := s != nil && s.ended // the stream may be gone when its block is decoded; what the client has done stays the same
 	if fresh {
 		c.seen = k.id
 		ignored = c.leaving == left
@@ -128,7 +129,7 @@ func (c *Conn) complete(p []byte) error {
 	c.mu.Unlock()
 	switch {
 	case s != nil:
-		return c.takeTrailers(s, p)
+		return c.takeTrailers(s, ended, p)
 	case ignored:
 		c.mu.Lock()
 		err := c.control()
@@ -207,8 +208,8 @@ func (c *Conn) answerLarge(id uint32, end bool) error {
 	return c.offend(weightLarge)
 }
 
-// takeTrailers takes the block that ends a body (RFC 9113 section 8.1).
-func (c *Conn) takeTrailers(s *Stream, p []byte) error {
+// takeTrailers takes the block that ends a body (RFC 9113 section 8.1). ended says that the client had ended the stream before.
+func (c *Conn) takeTrailers(s *Stream, ended bool, p []byte) error {
 	k := &c.block
 	var l message.List
 	l.Reset(c.cfg.bounds(), true)
@@ -217,13 +218,12 @@ func (c *Conn) takeTrailers(s *Stream, p []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.streams[k.id] != s { // its handler has ended meanwhile
-		return nil
-	}
 	bad := l.Bad
 	switch {
-	case s.ended:
+	case ended:
 		return c.streamError(k.id, CodeStreamClosed, "HEADERS after the end of the stream")
+	case c.streams[k.id] != s: // its handler has ended meanwhile
+		return nil
 	case bad != "":
 	case l.Large:
 		bad = "the trailers are too large"
