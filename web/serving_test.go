@@ -260,6 +260,9 @@ http "site" {
 				if tt.name == "no connection is free" {
 					c, r := s.dialBy("127.0.0.1")
 					ask(t, c, r, "GET", get)
+					for s.Status().Sites[0].Answers[2] == 0 { // it is counted when it has been sent
+						pause()
+					}
 				}
 				s.begun()
 				before := s.Status()
