@@ -144,7 +144,9 @@ func origin(t testing.TB, f func(c net.Conn, r *bufio.Reader)) string {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	conns := map[net.Conn]bool{}
+	accepting := make(chan struct{})
 	go func() {
+		defer close(accepting) // only then all can be waited for
 		for {
 			c, err := l.Accept()
 			if err != nil {
@@ -164,6 +166,7 @@ func origin(t testing.TB, f func(c net.Conn, r *bufio.Reader)) string {
 	}()
 	t.Cleanup(func() {
 		l.Close()
+		<-accepting
 		mu.Lock()
 		for c := range conns {
 			c.Close()
